@@ -1,0 +1,1 @@
+"""Everything that runs as the service: search (a library), jobs, store, api, pages, client, command line."""

@@ -1,0 +1,40 @@
+"""Everything `pruning` raises on purpose.
+
+PruningError
+├── PatternError    a pattern that cannot exist, or cannot sit on this layer
+├── PlanError       a plan that does not fit its model
+├── IntakeError     a model file that is refused
+└── GroupError      channels that cannot be removed as asked
+
+The message is for a person: it names the offender, the limit and the way out.
+"""
+
+
+class PruningError(ValueError):
+    """Root of the package's errors; `code` is a stable word that programs may test."""
+
+    code = "pruning"
+
+
+class PatternError(PruningError):
+    """A pattern that cannot exist, or cannot sit on this layer."""
+
+    code = "pattern"
+
+
+class PlanError(PruningError):
+    """A plan that does not fit its model."""
+
+    code = "plan"
+
+
+class IntakeError(PruningError):
+    """A model file that is refused; nothing of it was run."""
+
+    code = "model_refused"
+
+
+class GroupError(PruningError):
+    """Channels that cannot be removed as asked."""
+
+    code = "group"
