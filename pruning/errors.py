@@ -4,7 +4,9 @@ PruningError
 ├── PatternError    a pattern that cannot exist, or cannot sit on this layer
 ├── PlanError       a plan that does not fit its model
 ├── IntakeError     a model file that is refused
-└── GroupError      channels that cannot be removed as asked
+├── GroupError      channels that cannot be removed as asked
+├── RecoveryError   training under masks that cannot go on
+└── ConstraintError final weights that break what their plan promised
 
 The message is for a person: it names the offender, the limit and the way out.
 """
@@ -38,3 +40,15 @@ class GroupError(PruningError):
     """Channels that cannot be removed as asked."""
 
     code = "group"
+
+
+class RecoveryError(PruningError):
+    """Training under masks that cannot go on: the batches ran out, or the loss is not finite."""
+
+    code = "recovery"
+
+
+class ConstraintError(PruningError):
+    """Final weights that break what their plan promised; the model must not be used."""
+
+    code = "constraint"

@@ -65,7 +65,8 @@ class PruningPlan:
                 continue
             group = model.group_of(name)
             if group is None:
-                why = model.unprunable.get(name, "its channels belong to no removable group")
+                held = next((g for g in model.groups if name in g.producers), None)
+                why = held.reason if held else "its channels belong to no group"
                 raise PlanError(f"layer {name!r} cannot lose channels: {why}; use another pattern for it")
             odd = next((p for p in group.producers if self.pattern(p) != pattern), None)
             if odd is not None:

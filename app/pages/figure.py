@@ -54,7 +54,7 @@ def front_svg(front: Mapping[str, Any], width: int = 860, height: int = 440) -> 
             '<text class="quiet" x="50%" y="50%" text-anchor="middle">No trial is complete yet.</text></svg>'
         ).format(width, height)
     x, y = _scales(shown, width, height)
-    parts = [_frame(x, y, front, width, height), _lines(front, x, y), _marks(front, x, y)]
+    parts = [_frame(x, y, front, height), _lines(front, x, y), _marks(front, x, y)]
     label = f"accuracy against latency on {front['profile_name']}, {len(front['points'])} points on the front"
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         width, height, label, Markup("").join(parts)
@@ -75,15 +75,17 @@ def _scales(points: Sequence[Mapping[str, Any]], width: int, height: int) -> tup
     return x, Axis(max(0.0, worst - room), min(1.0, best + room), height - _BOTTOM, _TOP)
 
 
-def _frame(x: Axis, y: Axis, front: Mapping[str, Any], width: int, height: int) -> Markup:
+def _frame(x: Axis, y: Axis, front: Mapping[str, Any], height: int) -> Markup:
     rows = [
-        Markup('<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text x="{0}" y="{3}" text-anchor="middle">{4:g}</text>')
-        .format(x(t), y.start, y.end, y.start + 18, t)
+        Markup(
+            '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text x="{0}" y="{3}" text-anchor="middle">{4:g}</text>'
+        ).format(x(t), y.start, y.end, y.start + 18, t)
         for t in x.ticks()
     ]
     rows += [
-        Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.0%}</text>')
-        .format(x.start, x.end, y(t), x.start - 8, y(t) + 4, t)
+        Markup(
+            '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.0%}</text>'
+        ).format(x.start, x.end, y(t), x.start - 8, y(t) + 4, t)
         for t in y.ticks()
     ]
     rows.append(
@@ -92,16 +94,20 @@ def _frame(x: Axis, y: Axis, front: Mapping[str, Any], width: int, height: int) 
         )
     )
     rows.append(
-        Markup('<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
-            (y.start + y.end) / 2, "accuracy (validation)"
-        )
+        Markup(
+            '<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>'
+        ).format((y.start + y.end) / 2, "accuracy (validation)")
     )
     return Markup("").join(rows)
 
 
 def latency_title(front: Mapping[str, Any]) -> str:
     """The latency axis in words: what it is, and what it rests on."""
-    basis = "from a measured profile" if front["source"] == "measured" else f"{front['source']} model, not measured"
+    basis = (
+        "from a measured profile"
+        if front["source"] == "measured"
+        else f"{front['source']} model, not measured"
+    )
     return f"predicted latency, ms at batch {front['batch']} ({basis})"
 
 
@@ -128,15 +134,23 @@ def _lines(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
 def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     on_front = {p["number"] for p in front["points"]}
     marks = [
-        Markup('<circle class="dominated" cx="{}" cy="{}" r="3"/>').format(x(t["latency_ms"]), y(t["accuracy"]))
+        Markup('<circle class="dominated" cx="{}" cy="{}" r="3"/>').format(
+            x(t["latency_ms"]), y(t["accuracy"])
+        )
         for t in front["trials"]
         if t["number"] not in on_front
     ]
     for p in front["points"]:
         said = f"trial {p['number']}: {p['accuracy']:.1%} at {p['latency_ms']:.4g} ms"
         marks.append(
-            Markup('<a href="{}"><circle class="{}" cx="{}" cy="{}" r="5"><title>{}</title></circle></a>').format(
-                p["page"], "predicted" if p["predicted"] else "measured", x(p["latency_ms"]), y(p["accuracy"]), escape(said)
+            Markup(
+                '<a href="{}"><circle class="{}" cx="{}" cy="{}" r="5"><title>{}</title></circle></a>'
+            ).format(
+                p["page"],
+                "predicted" if p["predicted"] else "measured",
+                x(p["latency_ms"]),
+                y(p["accuracy"]),
+                escape(said),
             )
         )
     for key, mark in (("dense", "×"), ("dense_recovered", "+")):

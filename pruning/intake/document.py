@@ -1,8 +1,8 @@
 """`GraphDocument`: an exported ATen graph as plain frozen values, with generated identifiers throughout.
 
-Identifiers (`n7`, `p3`, `i0`) are ours, made by counting; the uploader's names stand beside them as text and are
-never compiled, imported or looked up. A document is JSON; its tensors live in a safetensors file under the same
-identifiers. `pruning.graphnet` runs it.
+Identifiers (`n7`, `p3`, `i0`) are ours, made by counting; the uploader's names stand beside them as text and
+are never compiled, imported or looked up. A document is JSON; its tensors live in a safetensors file under
+the same identifiers. `pruning.graphnet` runs it.
 """
 
 import math
@@ -20,7 +20,7 @@ DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16"
 
 @dataclass(frozen=True)
 class Ref:
-    """A use of a value: of a node's output (`n7`; `n7` with index 1 for a second output), parameter or input."""
+    """A use of a value: of a node's output (`n7`; with index 1 its second output), parameter or input."""
 
     id: str
     index: int = 0
@@ -54,7 +54,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A tensor of the model; `name` is the uploader's (`layer1.0.conv1.weight`)."""
+    """A tensor of the model; `name` is the uploader's (`conv1.weight`), `aliases` its other names."""
 
     id: str
     name: str
@@ -62,6 +62,7 @@ class Parameter:
     shape: tuple[int, ...]
     dtype: str
     trainable: bool = True
+    aliases: tuple[str, ...] = ()  # of a tensor that the model holds under several names (tied weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,8 @@ class GraphDocument:
     def __post_init__(self) -> None:
         """Every identifier is ours and unique, and nothing is used before it is made."""
         known: dict[str, int] = {}
-        for value in (*self.inputs, *self.parameters):
-            _admit(known, value.id, 1)
+        for identifier in [i.id for i in self.inputs] + [p.id for p in self.parameters]:
+            _admit(known, identifier, 1)
         for node in self.nodes:
             for ref in node.refs():
                 _require(known, ref, node.id)
@@ -101,7 +102,7 @@ class GraphDocument:
         return {
             "schema": SCHEMA,
             "inputs": [vars(i) | {"shape": list(i.shape)} for i in self.inputs],
-            "parameters": [vars(p) | {"shape": list(p.shape)} for p in self.parameters],
+            "parameters": [vars(p) | _lists(shape=p.shape, aliases=p.aliases) for p in self.parameters],
             "nodes": [vars(n) | {"args": {k: _encode(v) for k, v in n.args.items()}} for n in self.nodes],
             "outputs": [_encode(ref) for ref in self.outputs],
             "notes": list(self.notes),
@@ -115,16 +116,25 @@ class GraphDocument:
             IntakeError: another schema number, or a broken document.
         """
         if document.get("schema") != SCHEMA:
-            raise IntakeError(f"graph schema {document.get('schema')!r} is not {SCHEMA}: upload the model again")
+            raise IntakeError(
+                f"graph schema {document.get('schema')!r} is not {SCHEMA}: upload the model again"
+            )
         return cls(
             inputs=tuple(Input(**i | {"shape": tuple(i["shape"])}) for i in document["inputs"]),
-            parameters=tuple(Parameter(**p | {"shape": tuple(p["shape"])}) for p in document["parameters"]),
+            parameters=tuple(
+                Parameter(**p | {"shape": tuple(p["shape"]), "aliases": tuple(p.get("aliases", ()))})
+                for p in document["parameters"]
+            ),
             nodes=tuple(
                 Node(**n | {"args": {k: _decode(v) for k, v in n["args"].items()}}) for n in document["nodes"]
             ),
             outputs=tuple(_ref(o) for o in document["outputs"]),
             notes=tuple(document["notes"]),
         )
+
+
+def _lists(**fields: tuple[Any, ...]) -> dict[str, list[Any]]:
+    return {key: list(value) for key, value in fields.items()}
 
 
 def _refs(value: Argument) -> Iterator[Ref]:

@@ -1,0 +1,124 @@
+"""Prices on request: does a profile fit the model, can a limit be reached, what does each layer of a trial cost.
+
+Imported inside handlers only: numpy comes with it, torch never.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.api.search_schemas import BeforeAfter, DeviceOut, LayerLatencyOut, LayerOut
+from app.errors import Problem
+from app.search.spec import Limit, SearchSpec
+from app.search.trial import Trial
+from app.store.records import ProfileRecord
+from costmodels.base import CostModel, LayerCost, NetworkCost
+from costmodels.catalogue import cost_model, network_cost
+from costmodels.errors import CostModelError
+from costmodels.match import match
+from costmodels.profile import Profile
+from pruning.layers import LayerSpec, ModelSpec
+from pruning.plan import PruningPlan
+
+EVERYTHING = ("batch", "precision", "coverage")
+
+
+def fitted(spec: SearchSpec, model: ModelSpec, record: ProfileRecord, place: str) -> CostModel:
+    """The cost model of a stored profile for a model.
+
+    Raises:
+        Problem: 422, with the report of what was matched and what was not.
+    """
+    profile = Profile.from_json(record.document or {})
+    try:
+        return cost_model(profile, model, spec.acknowledge)
+    except CostModelError as error:
+        more = {"match": match(profile, model).to_json()} if profile.rows else {}
+        raise Problem(422, error.code, str(error), pointer=place, more=more) from error
+
+
+def check_limit(
+    spec: SearchSpec, model: ModelSpec, cost_models: Mapping[str, CostModel], limit: Limit, place: str
+) -> None:
+    """Refuse a latency limit below what the space can reach on that profile, before anything is trained.
+
+    Raises:
+        Problem: 422 with the reachable range.
+    """
+    from app.search.price import reachable_range
+    from app.search.space import space
+
+    reach = reachable_range(model, space(model, spec, cost_models), limit.profile, cost_models[limit.profile])
+    lowest_ms, dense_ms = reach.lowest_ms, reach.dense_ms
+    limit_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 0.0) * dense_ms
+    if limit_ms >= lowest_ms:
+        return
+    detail = (
+        f"No plan of this search is faster than {lowest_ms:.4g} ms on profile {cost_models[limit.profile].name!r} "
+        f"(dense: {dense_ms:.4g} ms); the limit of {limit_ms:.4g} ms cannot be met. Raise it to at least "
+        f"{lowest_ms:.4g} ms ({lowest_ms / dense_ms:.1%} of dense), or allow more patterns or higher sparsities."
+    )
+    numbers = {"profile": limit.profile, "limit_ms": limit_ms, "lowest_ms": lowest_ms, "dense_ms": dense_ms}
+    raise Problem(422, "limit_unreachable", detail, pointer=place, more={"reachable": numbers})
+
+
+def devices_and_layers(
+    model: ModelSpec, trial: Trial, records: Sequence[ProfileRecord]
+) -> tuple[list[DeviceOut], list[LayerOut]]:
+    """The tables of a trial: the network and each layer, before and after, on every profile that can be priced."""
+    before: dict[str, NetworkCost] = {}
+    after: dict[str, NetworkCost] = {}
+    devices = []
+    for record in records:
+        try:
+            prices = cost_model(Profile.from_json(record.document or {}), model, EVERYTHING)
+        except CostModelError:
+            continue  # the accelerator's entry has changed since: the trial's stored cost still stands
+        before[record.id] = network_cost(model, PruningPlan(pruner=trial.plan.pruner), prices)
+        after[record.id] = network_cost(model, trial.plan, prices)
+        devices.append(_device(record, before[record.id], after[record.id]))
+    reported = {layer["name"]: layer for layer in trial.report.get("layers", [])}
+    layers = []
+    for dense, now in zip(model.layers, trial.plan.shrunk(model), strict=True):
+        latency = {key: _latency(before[key].layers[dense.name], after[key].layers[dense.name]) for key in before}
+        layers.append(_layer(dense, now, str(trial.plan.pattern(dense.name)), reported.get(dense.name, {}), latency))
+    return devices, layers
+
+
+def _device(record: ProfileRecord, before: NetworkCost, after: NetworkCost) -> DeviceOut:
+    return DeviceOut(
+        id=record.id,
+        name=record.name,
+        before_ms=before.latency_ms,
+        after_ms=after.latency_ms,
+        sources=dict(after.sources),
+        derivations=dict(after.derivations),
+    )
+
+
+def _layer(
+    dense: LayerSpec,
+    now: LayerSpec,
+    pattern: str,
+    reported: Mapping[str, Any],
+    latency: dict[str, LayerLatencyOut],
+) -> LayerOut:
+    return LayerOut(
+        name=dense.name,
+        op=dense.op,
+        pattern=pattern,
+        sparsity=reported.get("sparsity"),
+        weights=dense.weights,
+        macs=BeforeAfter(before=dense.macs, after=now.macs),
+        in_channels=BeforeAfter(before=dense.in_channels, after=now.in_channels),
+        out_channels=BeforeAfter(before=dense.out_channels, after=now.out_channels),
+        latency=latency,
+    )
+
+
+def _latency(before: LayerCost, after: LayerCost) -> LayerLatencyOut:
+    return LayerLatencyOut(
+        before_ms=before.latency_ms,
+        after_ms=after.latency_ms,
+        source=after.source,
+        derivation=after.derivation,
+    )

@@ -1,0 +1,121 @@
+"""What the service answers, as pydantic models: the response half of the OpenAPI document."""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list, newest first; `next` is the `after` of the next page, null on the last."""
+
+    items: list[Item]
+    next: str | None
+
+
+class FailureOut(BaseModel):
+    """Why something did not work: a stable code, a sentence for people, details for programs."""
+
+    code: str
+    reason: str
+    details: dict[str, Any] = {}
+
+
+class ModelSummary(BaseModel):
+    """An uploaded model; `state` says whether a worker has read it yet."""
+
+    id: str
+    name: str
+    state: Literal["uploaded", "inspecting", "ready", "refused"]
+    failure: FailureOut | None
+    created_at: str
+    layers: int | None = Field(description="number of prunable layers, once ready")
+    parameters: int | None
+    macs: int | None = Field(description="multiply-adds of one sample in the prunable layers")
+    upload_digest: str
+    links: dict[str, str]
+
+
+class ModelOut(ModelSummary):
+    """A model with its spec: layers, channel groups, what cannot be pruned and why, what the export lost."""
+
+    spec: dict[str, Any] | None
+
+
+class DatasetOut(BaseModel):
+    """A registered dataset; `meta` has its classes, splits and input shape once a worker prepared it."""
+
+    id: str
+    name: str
+    kind: str
+    state: Literal["uploaded", "preparing", "ready", "refused"]
+    options: dict[str, Any]
+    meta: dict[str, Any] | None
+    failure: FailureOut | None
+    created_at: str
+    links: dict[str, str]
+
+
+class ProfileSummary(BaseModel):
+    """A device's cost profile: uploaded, asked to be measured here, or taken from the accelerator catalogue."""
+
+    id: str
+    name: str
+    state: Literal["requested", "measuring", "ready", "refused"]
+    device: str | None
+    source: str | None
+    batch: int | None
+    precision: str | None
+    rows: int | None
+    request: dict[str, Any]
+    failure: FailureOut | None
+    created_at: str
+    links: dict[str, str]
+
+
+class ProfileOut(ProfileSummary):
+    """A profile with its document."""
+
+    document: dict[str, Any] | None
+
+
+class AcceleratorOut(BaseModel):
+    """A catalogue entry: a named target with the source of its numbers."""
+
+    name: str
+    title: str
+    device: str
+    summary: str
+    precisions: list[str]
+    rewards: list[str] = Field(description="kinds of zeros that it turns into time")
+    document: dict[str, Any]
+
+
+class HealthOut(BaseModel):
+    """Alive, and who is speaking."""
+
+    service: Literal["espalier"] = "espalier"
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class ProblemError(BaseModel):
+    """One thing wrong with a request: where, and what."""
+
+    pointer: str | None = Field(default=None, description="JSON pointer into the body")
+    parameter: str | None = Field(default=None, description="name of the query, path or header parameter")
+    detail: str
+    code: str
+
+
+class ProblemOut(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[ProblemError] = []
+    incident: str | None = None

@@ -1,0 +1,193 @@
+"""What the service answers about searches, trials and fronts; the other half is in `schemas`."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.api.schemas import FailureOut
+
+
+class ProgressOut(BaseModel):
+    """How far a search is. `best_accuracy` is the best validation accuracy of a pruned trial so far."""
+
+    done: int
+    total: int
+    failed: int
+    best_accuracy: float | None
+    seconds_left: float | None
+
+
+class DenseOut(BaseModel):
+    """A dense model to compare with: as uploaded, or with the same recovery as the trials."""
+
+    number: int
+    accuracy: float | None
+    accuracy_standard_error: float | None
+    test_accuracy: float | None
+    test_standard_error: float | None
+    samples: int | None
+    latency_ms: dict[str, float] = Field(description="predicted, by profile id")
+
+
+class SearchSummary(BaseModel):
+    """A search in the list."""
+
+    id: str
+    name: str
+    state: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+    desired: str
+    phase: str | None
+    progress: ProgressOut
+    model: str
+    dataset: str
+    profiles: list[str]
+    failure: FailureOut | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    links: dict[str, str]
+
+
+class SearchOut(SearchSummary):
+    """A search with its spec, its dense references, its space and its bound."""
+
+    spec: dict[str, Any]
+    seed: int
+    dense: DenseOut | None
+    dense_recovered: DenseOut | None
+    space: dict[str, Any] | None
+    bound: dict[str, Any] | None
+
+
+class CostOut(BaseModel):
+    """A predicted latency, and how much of it rests on what."""
+
+    profile: str
+    latency_ms: float
+    predicted: bool = True
+    sources: dict[str, float]
+    derivations: dict[str, float]
+
+
+class TrialSummary(BaseModel):
+    """A trial in the list: its plan in a word, its costs, its accuracy."""
+
+    number: int
+    role: Literal["dense", "dense_recovered", "searched"]
+    state: Literal["queued", "running", "complete", "infeasible", "stopped", "failed"]
+    attempts: int
+    pruner: str
+    patterns: dict[str, int] = Field(description="number of layers by kind of pattern")
+    accuracy: float | None
+    accuracy_standard_error: float | None
+    test_accuracy: float | None
+    test_standard_error: float | None
+    samples: int | None
+    costs: list[CostOut]
+    failure: FailureOut | None
+    links: dict[str, str]
+
+
+class BeforeAfter(BaseModel):
+    """A count in the dense model and under the plan."""
+
+    before: int
+    after: int
+
+
+class LayerLatencyOut(BaseModel):
+    """A layer's predicted latency on one profile, dense and under the plan."""
+
+    before_ms: float
+    after_ms: float
+    source: str
+    derivation: str
+
+
+class LayerOut(BaseModel):
+    """One row of a trial's table; `latency` is by profile id."""
+
+    name: str
+    op: str
+    pattern: str
+    sparsity: float | None = Field(description="zeros counted in the final weights, null before the trial ran")
+    weights: int
+    macs: BeforeAfter
+    in_channels: BeforeAfter
+    out_channels: BeforeAfter
+    latency: dict[str, LayerLatencyOut]
+
+
+class DeviceOut(BaseModel):
+    """The whole network's predicted latency on one profile, dense and under the plan."""
+
+    id: str
+    name: str
+    before_ms: float
+    after_ms: float
+    predicted: bool = True
+    sources: dict[str, float]
+    derivations: dict[str, float]
+
+
+class TrialOut(TrialSummary):
+    """A trial with its plan, its measurements and its per-layer table."""
+
+    search: str
+    plan: dict[str, Any]
+    seed: int
+    recovery_steps: int
+    measurements: list[dict[str, Any]]
+    report: dict[str, Any]
+    checks: dict[str, Any]
+    macs_before: int | None
+    macs_after: int | None
+    parameters_before: int | None
+    parameters_after: int | None
+    devices: list[DeviceOut]
+    layers: list[LayerOut]
+
+
+class PointOut(BaseModel):
+    """A trial as a point of accuracy against predicted latency. Chosen on validation, scored on test."""
+
+    number: int
+    role: str
+    accuracy: float
+    accuracy_standard_error: float
+    test_accuracy: float | None
+    test_standard_error: float | None
+    samples: int
+    latency_ms: float
+    latency_share: float = Field(description="of the dense latency on this profile")
+    predicted: bool = True
+    sources: dict[str, float]
+    derivations: dict[str, float]
+    pruner: str
+    patterns: dict[str, int] = Field(description="number of layers by kind of pattern")
+    page: str
+    files: dict[str, str] = Field(description="kind of file -> address to download it from")
+
+
+class LimitOut(BaseModel):
+    """A latency limit of the search on this profile."""
+
+    latency_ms: float
+    share: float | None
+
+
+class FrontOut(BaseModel):
+    """The stored front of a search on one profile, and every complete trial, dominated ones too."""
+
+    search: str
+    profile: str
+    profile_name: str
+    source: str
+    batch: int
+    precision: str
+    dense: PointOut | None
+    dense_recovered: PointOut | None
+    limits: list[LimitOut]
+    points: list[PointOut]
+    trials: list[PointOut]
+    bound: list[dict[str, Any]]

@@ -1,0 +1,212 @@
+"""Searches, trials and fronts as answers. Pure: records in, answers out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.api.schemas import FailureOut
+from app.api.search_schemas import (
+    CostOut,
+    DenseOut,
+    FrontOut,
+    LimitOut,
+    PointOut,
+    ProgressOut,
+    SearchOut,
+    SearchSummary,
+    TrialSummary,
+)
+from app.api.service import API
+from app.api.views import failure
+from app.search.trial import Measurement, Trial
+from app.store.records import ProfileRecord, SearchProgress, SearchRecord
+
+DENSE_TRIALS = 2  # trial 0 as uploaded, trial 1 with the same recovery
+
+
+def search_links(search_id: str) -> dict[str, str]:
+    """Where a search, its page and its parts live."""
+    base = f"{API}/searches/{search_id}"
+    parts = {name: f"{base}/{name}" for name in ("front", "trials", "events", "cancel")}
+    return {"self": base, "page": f"/searches/{search_id}", **parts}
+
+
+def trial_links(search_id: str, trial: Trial) -> dict[str, str]:
+    """Where a trial and its files live."""
+    base = f"{API}/searches/{search_id}/trials/{trial.number}"
+    page = f"/searches/{search_id}/trials/{trial.number}"
+    return {"self": base, "page": page, "search": f"{API}/searches/{search_id}", **file_links(search_id, trial)}
+
+
+def file_links(search_id: str, trial: Trial) -> dict[str, str]:
+    """Kind of file -> where to download it."""
+    base = f"{API}/searches/{search_id}/trials/{trial.number}/files"
+    return {kind: f"{base}/{kind}" for kind in ("weights", "model") if kind in trial.files}
+
+
+def progress(search: SearchRecord, counts: SearchProgress, now: datetime | None = None) -> ProgressOut:
+    """How far a search is; the time left is the time per finished trial so far times the trials to come."""
+    total = max(int(search.spec["trials"]) + DENSE_TRIALS, counts.asked)
+    left: float | None = None
+    if search.state == "running" and counts.done and counts.first_asked_at:
+        begin = datetime.fromisoformat(counts.first_asked_at)
+        elapsed_s = ((now or datetime.now(UTC)) - begin).total_seconds()
+        left = max(0.0, elapsed_s / counts.done * (total - counts.done))
+    return ProgressOut(
+        done=counts.done,
+        total=total,
+        failed=counts.failed,
+        best_accuracy=counts.best_accuracy,
+        seconds_left=left,
+    )
+
+
+def search_summary(search: SearchRecord, counts: SearchProgress) -> SearchSummary:
+    """A search for the list."""
+    return SearchSummary(
+        id=search.id,
+        name=search.name,
+        state=search.state,
+        desired=search.desired,
+        phase=search.phase,
+        progress=progress(search, counts),
+        model=search.spec["model"],
+        dataset=search.spec["dataset"],
+        profiles=list(search.spec["profiles"]),
+        failure=failure(search.failure),
+        created_at=search.created_at,
+        started_at=search.started_at,
+        finished_at=search.finished_at,
+        links=search_links(search.id),
+    )
+
+
+def search_out(search: SearchRecord, counts: SearchProgress, dense: Sequence[Trial]) -> SearchOut:
+    """A search with all that belongs to it; `dense` has the two dense trials, as far as there are any."""
+    return SearchOut(
+        **vars(search_summary(search, counts)),
+        spec=dict(search.spec),
+        seed=search.seed,
+        dense=_dense(dense, "dense"),
+        dense_recovered=_dense(dense, "dense_recovered"),
+        space=dict(search.space) if search.space else None,
+        bound=dict(search.bound) if search.bound else None,
+    )
+
+
+def trial_summary(search_id: str, trial: Trial) -> TrialSummary:
+    """A trial for the list."""
+    return TrialSummary(
+        number=trial.number,
+        role=trial.role,
+        state=trial.state,
+        attempts=trial.attempts,
+        pruner=trial.plan.pruner,
+        patterns=pattern_counts(trial),
+        **_accuracies(trial),
+        costs=[CostOut(**asdict(cost)) for cost in trial.costs],
+        failure=FailureOut(**asdict(trial.failure)) if trial.failure else None,
+        links=trial_links(search_id, trial),
+    )
+
+
+def pattern_counts(trial: Trial) -> dict[str, int]:
+    """Number of layers by kind of pattern; dense layers are not in a plan's text and not counted."""
+    return dict(sorted(Counter(p.kind for p in trial.plan.patterns.values() if p.kind != "dense").items()))
+
+
+def front_out(
+    search: SearchRecord, profile: ProfileRecord, numbers: Sequence[int], trials: Sequence[Trial]
+) -> FrontOut:
+    """The stored front (`numbers`, by latency) on one profile, and every complete trial there."""
+    points = {point.number: point for point in _points(search.id, profile.id, trials)}
+    document: Mapping[str, Any] = profile.document or {}
+    by_role = {point.role: point for point in points.values() if point.role != "searched"}
+    dense = by_role.get("dense")
+    return FrontOut(
+        search=search.id,
+        profile=profile.id,
+        profile_name=profile.name,
+        source=document.get("source", "measured"),
+        batch=document.get("batch", search.spec["batch"]),
+        precision=document.get("precision", search.spec["precision"]),
+        dense=dense,
+        dense_recovered=by_role.get("dense_recovered"),
+        limits=_limits(search, profile.id, dense),
+        points=sorted((points[n] for n in numbers if n in points), key=lambda point: point.latency_ms),
+        trials=list(points.values()),
+        bound=list((search.bound or {}).get(profile.id, [])),
+    )
+
+
+def _points(search_id: str, profile_id: str, trials: Sequence[Trial]) -> list[PointOut]:
+    complete = [trial for trial in trials if trial.state == "complete" and _mean(trial, "validation") is not None]
+    dense = next((trial for trial in trials if trial.role == "dense"), None)
+    costs = {trial.number: cost for trial in complete for cost in trial.costs if cost.profile == profile_id}
+    whole = next((c.latency_ms for c in dense.costs if c.profile == profile_id), None) if dense else None
+    return [
+        PointOut(
+            number=trial.number,
+            role=trial.role,
+            **_accuracies(trial),
+            latency_ms=cost.latency_ms,
+            latency_share=cost.latency_ms / whole if whole else 1.0,
+            sources=dict(cost.sources),
+            derivations=dict(cost.derivations),
+            pruner=trial.plan.pruner,
+            patterns=pattern_counts(trial),
+            page=f"/searches/{search_id}/trials/{trial.number}",
+            files=file_links(search_id, trial),
+        )
+        for trial in complete
+        if (cost := costs.get(trial.number)) is not None
+    ]
+
+
+def _limits(search: SearchRecord, profile_id: str, dense: PointOut | None) -> list[LimitOut]:
+    found = []
+    for limit in search.spec["limits"]:
+        if limit["profile"] != profile_id:
+            continue
+        whole = dense.latency_ms if dense else None
+        latency_ms = limit["latency_ms"]
+        if latency_ms is None and whole is not None:
+            latency_ms = limit["share"] * whole
+        if latency_ms is not None:
+            share = limit["share"] if limit["share"] is not None else latency_ms / whole if whole else None
+            found.append(LimitOut(latency_ms=latency_ms, share=share))
+    return found
+
+
+def _dense(trials: Sequence[Trial], role: str) -> DenseOut | None:
+    trial = next((trial for trial in trials if trial.role == role), None)
+    if trial is None:
+        return None
+    latency_ms = {cost.profile: cost.latency_ms for cost in trial.costs}
+    return DenseOut(number=trial.number, latency_ms=latency_ms, **_accuracies(trial))
+
+
+@dataclass(frozen=True)
+class _Missing:
+    value: None = None
+    standard_error: None = None
+    samples: None = None
+
+
+def _accuracies(trial: Trial) -> dict[str, Any]:
+    validation: Measurement | _Missing = trial.value("accuracy", "validation") or _Missing()
+    test: Measurement | _Missing = trial.value("accuracy", "test") or _Missing()
+    return {
+        "accuracy": validation.value,
+        "accuracy_standard_error": validation.standard_error,
+        "test_accuracy": test.value,
+        "test_standard_error": test.standard_error,
+        "samples": validation.samples,
+    }
+
+
+def _mean(trial: Trial, split: Any) -> float | None:
+    found = trial.value("accuracy", split)
+    return found.value if found else None

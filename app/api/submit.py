@@ -1,0 +1,116 @@
+"""What is checked before a search is accepted: answers come in milliseconds here, not after an hour of training.
+
+What is not known yet (a model still being read, a profile still being measured) is left to the coordinator, which
+makes the same checks and fails the search with the same words.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from app.api.service import Service
+from app.errors import Problem, pointer
+from app.search.spec import SearchSpec
+from app.store import datasets, models, profiles
+from app.store.errors import NotFound
+from app.store.records import DatasetRecord, ModelRecord, ProfileRecord
+from pruning.layers import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The records a search speaks of; profiles in the order of the spec."""
+
+    model: ModelRecord
+    dataset: DatasetRecord
+    profiles: tuple[ProfileRecord, ...]
+
+
+def check(here: Service, spec: SearchSpec) -> None:
+    """Refuse a search that cannot work.
+
+    Raises:
+        Problem: 422 or 409 with a pointer to the culprit and the way out.
+    """
+    parts = _find(here, spec)
+    _check_states(parts)
+    _check_profiles(spec, parts.profiles)
+    if parts.model.spec is None:
+        return
+    model = ModelSpec.from_json(parts.model.spec)
+    _check_layers(spec, model)
+    if all(profile.document is not None for profile in parts.profiles):
+        _check_prices(spec, model, parts.profiles)
+
+
+def _find(here: Service, spec: SearchSpec) -> Parts:
+    with here.database.read() as session:
+
+        def find(repository: Any, kind: str, record_id: str, place: str) -> Any:
+            try:
+                return repository.get(session, here.project_id, record_id)
+            except NotFound as error:
+                detail = f"There is no {kind} {record_id[:80]!r} here; GET /api/v1/{kind}s lists what there is."
+                raise Problem(422, f"unknown_{kind}", detail, pointer=place) from error
+
+        return Parts(
+            model=find(models, "model", spec.model, "/model"),
+            dataset=find(datasets, "dataset", spec.dataset, "/dataset"),
+            profiles=tuple(
+                find(profiles, "profile", profile, pointer("profiles", index))
+                for index, profile in enumerate(spec.profiles)
+            ),
+        )
+
+
+def _check_states(parts: Parts) -> None:
+    named: list[tuple[str, str, ModelRecord | DatasetRecord | ProfileRecord]] = [
+        ("model", "/model", parts.model),
+        ("dataset", "/dataset", parts.dataset),
+        *(("profile", pointer("profiles", n), profile) for n, profile in enumerate(parts.profiles)),
+    ]
+    for kind, place, record in named:
+        if record.state == "refused":
+            reason = (record.failure or {}).get("reason", "no reason was stored")
+            detail = f"The {kind} {record.name!r} was refused: {reason}"
+            raise Problem(409, f"{kind}_refused", detail, pointer=place)
+
+
+def _check_profiles(spec: SearchSpec, records: Sequence[ProfileRecord]) -> None:
+    wanted: Mapping[str, Any] = {"batch": spec.batch, "precision": spec.precision}
+    for index, record in enumerate(records):
+        known: Mapping[str, Any] = record.document or record.request
+        for key, value in wanted.items():
+            if key in known and known[key] != value and key not in spec.acknowledge:
+                detail = (
+                    f"Profile {record.name!r} is for {key} {known[key]}, the search asks for {value}. Set {key} to "
+                    f"{known[key]}, use another profile, or put {key!r} into acknowledge to compare them anyway."
+                )
+                raise Problem(422, f"{key}_mismatch", detail, pointer=pointer("profiles", index))
+
+
+def _check_layers(spec: SearchSpec, model: ModelSpec) -> None:
+    names = [layer.name for layer in model.layers]
+    for index, name in enumerate(spec.frozen_layers):
+        if name not in names:
+            near = get_close_matches(name, names, 3) or names[:3]
+            detail = f"The model has no prunable layer {name[:80]!r}; near it are {', '.join(near)}."
+            raise Problem(422, "unknown_layer", detail, pointer=pointer("frozen_layers", index))
+    if set(names) <= set(spec.frozen_layers):
+        raise Problem(422, "nothing_to_prune", "All layers are frozen: leave at least one.", pointer="/frozen_layers")
+    if spec.task.logits_output >= len(model.output_shapes):
+        detail = f"The model has {len(model.output_shapes)} outputs, counted from 0."
+        raise Problem(422, "unknown_output", detail, pointer="/task/logits_output")
+
+
+def _check_prices(spec: SearchSpec, model: ModelSpec, records: Sequence[ProfileRecord]) -> None:
+    """Match every profile with the model, and every limit with what the space can reach."""
+    from app.api import pricing  # the solver's numbers come with it, so only here
+
+    cost_models = {
+        record.id: pricing.fitted(spec, model, record, pointer("profiles", index))
+        for index, record in enumerate(records)
+    }
+    for index, limit in enumerate(spec.limits):
+        pricing.check_limit(spec, model, cost_models, limit, pointer("limits", index))

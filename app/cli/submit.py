@@ -1,0 +1,187 @@
+"""`espalier submit`: files on this machine to a finished front, in one command."""
+
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.console import LOCAL, AsJson, Token, Url, connected, fail, out, print_json, say
+
+if TYPE_CHECKING:
+    from app.client import Client, Search
+
+_PENDING = frozenset({"uploaded", "inspecting", "preparing", "requested", "measuring"})
+Many = list[str] | None
+
+
+def submit(
+    model: Annotated[str, typer.Argument(help="exported program (.pt2), or the id of an uploaded model")],
+    dataset: Annotated[str, typer.Option(help="'digits', an .npz file, a folder or zip of class folders, or an id")],
+    profile: Annotated[
+        list[str], typer.Option(help="accelerator name, .json or .csv file, 'measure', or an id; repeat for more")
+    ],
+    name: Annotated[str, typer.Option(help="name of the search")] = "",
+    batch: Annotated[int, typer.Option(min=1, help="batch size of the deployment")] = 1,
+    precision: Annotated[str, typer.Option(help="precision of the deployment")] = "float32",
+    trials: Annotated[int, typer.Option(min=1, help="trials beside the two dense ones")] = 24,
+    steps: Annotated[int | None, typer.Option(min=0, help="recovery steps of each trial")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    mean: Annotated[str, typer.Option(help="per channel, after scaling to [0, 1]: 0.49,0.48,0.45")] = "",
+    std: Annotated[str, typer.Option(help="likewise")] = "",
+    classes: Annotated[str, typer.Option(help="class names in the order of the outputs, comma between")] = "",
+    pattern: Annotated[Many, typer.Option(help="unstructured, nm or channel; repeat; all if left out")] = None,
+    freeze: Annotated[Many, typer.Option(help="name of a layer to leave alone; repeat")] = None,
+    limit: Annotated[Many, typer.Option(help="share of dense, 0.5, or milliseconds, 4.2ms; on all profiles")] = None,
+    acknowledge: Annotated[Many, typer.Option(help="batch, precision or coverage; repeat")] = None,
+    wait: Annotated[bool, typer.Option(help="wait for the end and print the fronts")] = True,
+    url: Url = LOCAL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload what is local, submit a search, wait with a progress bar, print the fronts and the page's address.
+
+    Ctrl-C stops the waiting, not the search.
+    """
+    spec: dict[str, Any] = {
+        "name": name,
+        "batch": batch,
+        "precision": precision,
+        "trials": trials,
+        "seed": seed,
+        "task": {"mean": numbers(mean, "--mean"), "std": numbers(std, "--std"), "classes": _words(classes)},
+        "frozen_layers": list(freeze or []),
+        "acknowledge": list(acknowledge or []),
+        **({"patterns": list(pattern)} if pattern else {}),
+        **({"recovery": {"steps": steps}} if steps is not None else {}),
+    }
+    with connected(url, token) as client:
+        spec["model"] = _model(client, model)
+        spec["dataset"] = _dataset(client, dataset, seed)
+        spec["profiles"] = [_profile(client, text, spec) for text in profile]
+        spec["limits"] = [read_limit(text) | {"profile": key} for text in limit or [] for key in spec["profiles"]]
+        search = client.submit_search(spec)
+        say(f"search {search.id} is at {search.url}")
+        if wait:
+            say("Ctrl-C stops waiting, not the search")
+            search.wait()
+        show(search, as_json=as_json)
+
+
+def show(search: "Search", *, as_json: bool = False) -> None:
+    """Print the fronts of a search that has ended, or how it stands; exit 1 if it failed."""
+    from app.cli.tables import front_table
+
+    document = search.refresh().document
+    if as_json:
+        print_json({"search": document, "fronts": search.fronts()})
+    elif search.state in ("succeeded", "cancelled"):
+        for front in search.fronts().values():
+            out().print(front_table(front))
+    if search.state == "failed":
+        raise fail(f"the search failed: {(document['failure'] or {}).get('reason', 'no reason was stored')}")
+    if not as_json:
+        say(f"{search.state}: {search.url}")
+
+
+def _model(client: "Client", text: str) -> str:
+    path = Path(text)
+    if not path.is_file():
+        return str(client.get_model(_known_id(text, "model file"))["id"])
+    say(f"uploading {path.name}")
+    return settled(client.upload_model(path), client.get_model, "model")
+
+
+def _dataset(client: "Client", text: str, seed: int) -> str:
+    path = Path(text)
+    options = {"seed": seed}
+    if text == "digits":
+        found = client.add_dataset("digits", options=options)
+    elif path.is_dir():
+        say(f"packing and uploading {path.name}")
+        with tempfile.TemporaryDirectory() as folder:
+            packed = pack(path, Path(folder) / f"{path.absolute().name}.zip")
+            found = client.add_dataset("images", packed, name=path.absolute().name, options=options)
+    elif path.is_file():
+        say(f"uploading {path.name}")
+        found = client.add_dataset("npz" if path.suffix == ".npz" else "images", path, options=options)
+    else:
+        return str(client.get_dataset(_known_id(text, "dataset"))["id"])
+    return settled(found, client.get_dataset, "dataset")
+
+
+def _profile(client: "Client", text: str, spec: Mapping[str, Any]) -> str:
+    path = Path(text)
+    if text == "measure":
+        wish = {"model": spec["model"], "batch": spec["batch"], "threads": 1}
+        found = client.add_profile({"measure": wish, "name": "this machine"})
+    elif path.is_file():
+        header = {"batch": spec["batch"], "precision": spec["precision"]} if path.suffix == ".csv" else {}
+        found = client.add_profile(path, **header)
+    elif text in {entry["name"] for entry in client.list_accelerators()["items"]}:
+        found = client.add_profile({"accelerator": text, "batch": spec["batch"]} | _precision(client, text, spec))
+    else:
+        return str(client.get_profile(_known_id(text, "profile, accelerator or profile file"))["id"])
+    return settled(found, client.get_profile, "profile")
+
+
+def _precision(client: "Client", accelerator: str, spec: Mapping[str, Any]) -> dict[str, str]:
+    known: Sequence[str] = client.get_accelerator(accelerator)["precisions"]
+    return {"precision": spec["precision"]} if spec["precision"] in known else {"precision": known[0]}
+
+
+def settled(document: Mapping[str, Any], get: Any, noun: str) -> str:
+    """The id of something that a worker must look at first, once it has; a refusal ends the command."""
+    told = False
+    begin = time.monotonic()
+    while document["state"] in _PENDING:
+        if not told and time.monotonic() - begin > 2.0:
+            say(f"waiting for a worker: {noun} {document['name']} is {document['state']} ...")
+            told = True
+        time.sleep(0.3)
+        document = get(document["id"])
+    if document["state"] == "refused":
+        raise fail(f"the {noun} was refused: {(document['failure'] or {}).get('reason', 'no reason was stored')}")
+    return str(document["id"])
+
+
+def pack(folder: Path, target: Path) -> Path:
+    """A folder of class folders as a zip; hidden files and links are left out."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if path.is_file() and not path.is_symlink() and not hidden:
+                archive.write(path, inside.as_posix())
+    return target
+
+
+def read_limit(text: str) -> dict[str, float]:
+    """`0.5` is a share of the dense latency, `4.2ms` a latency."""
+    number = text.removesuffix("ms").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        raise fail(f"--limit {text!r} is neither a share such as 0.5 nor a latency such as 4.2ms", 2) from None
+    return {"latency_ms": value} if text.endswith("ms") else {"share": value}
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """`0.49,0.48` as numbers."""
+    try:
+        return [float(part) for part in _words(text)]
+    except ValueError:
+        raise fail(f"{option} {text!r} is no list of numbers such as 0.49,0.48,0.45", 2) from None
+
+
+def _words(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _known_id(text: str, noun: str) -> str:
+    if "/" in text or "." in text or not text:
+        raise fail(f"there is no {noun} {text!r}")
+    return text

@@ -1,0 +1,1 @@
+"""Where work runs: the executors, the child process, and the coordinator between rows and work."""

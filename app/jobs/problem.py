@@ -1,0 +1,123 @@
+"""From rows to what `app.search.run` takes: records become values, digests become local files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from app.jobs.failures import KnownFailure
+from app.jobs.lease import Session
+from app.search.run import Problem
+from app.search.spec import SearchSpec
+from app.search.trial import Failure
+from app.store import datasets, models, profiles
+from app.store.blobs import ArtefactStore
+from app.store.records import DatasetRecord, ModelRecord, ProfileRecord, SearchRecord
+from costmodels.catalogue import cost_model
+from costmodels.profile import Profile
+from pruning.layers import ModelSpec
+
+_SCORE_RULE = 1  # raise it when the meaning of a score changes: old tables are then not found any more
+_SCORE_FIELDS = (
+    "task",
+    "patterns",
+    "sparsities",
+    "nm",
+    "frozen_layers",
+    "threads",
+    "seed",
+    "calibration_samples",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The records a search speaks of; profiles in the order of its spec."""
+
+    model: ModelRecord
+    dataset: DatasetRecord
+    profiles: tuple[ProfileRecord, ...]
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The phase the search is in until all its parts are ready; None once they are."""
+        if "ready" != self.model.state or "ready" != self.dataset.state:
+            return "inspecting"
+        return None if all(profile.state == "ready" for profile in self.profiles) else "profiling"
+
+
+def find_parts(s: Session, search: SearchRecord) -> Parts:
+    """The records of a search.
+
+    Raises:
+        NotFound: one is not there.
+        KnownFailure: one was refused.
+    """
+    spec, project = search.spec, search.project_id
+    parts = Parts(
+        model=models.get(s, project, spec["model"]),
+        dataset=datasets.get(s, project, spec["dataset"]),
+        profiles=tuple(profiles.get(s, project, profile) for profile in spec["profiles"]),
+    )
+    named: list[tuple[str, ModelRecord | DatasetRecord | ProfileRecord]] = [
+        ("model", parts.model),
+        ("dataset", parts.dataset),
+        *(("profile", p) for p in parts.profiles),
+    ]
+    for noun, record in named:
+        if record.state == "refused":
+            why = (record.failure or {}).get("reason", "no reason was stored")
+            reason = f"The {noun} {record.name!r} was refused: {why}"
+            raise KnownFailure(Failure(code=f"{noun}_refused", reason=reason, details={noun: record.id}))
+    return parts
+
+
+def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cache: Path) -> Problem:
+    """All that the search needs, with its files on this machine.
+
+    Raises:
+        SpecError, CostModelError: what was submitted does not fit together.
+    """
+    spec = SearchSpec.from_json(search.spec)
+    model = ModelSpec.from_json(_there(parts.model.spec))
+    digests = {
+        "graph": parts.model.graph_digest,
+        "weights": parts.model.weights_digest,
+        "dataset": parts.dataset.arrays_digest,
+    }
+    return Problem(
+        spec=spec,
+        model=model,
+        cost_models={
+            record.id: cost_model(Profile.from_json(_there(record.document)), model, spec.acknowledge)
+            for record in parts.profiles
+        },
+        files={kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()},
+    )
+
+
+def score_key(search: SearchRecord, parts: Parts) -> str:
+    """sha256 of all that decides the error table: weights, data, options (so profiles too), rule and seed."""
+    asked = {
+        "rule": _SCORE_RULE,
+        "graph": parts.model.graph_digest,
+        "weights": parts.model.weights_digest,
+        "data": parts.dataset.arrays_digest,
+        "profiles": [profile.digest for profile in parts.profiles],
+        "spec": {name: search.spec[name] for name in _SCORE_FIELDS},
+    }
+    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _there(value: Any) -> Any:
+    if value is None:
+        raise LookupError("a record is ready but lacks a part")
+    return value
+
+
+def model_files(record: ModelRecord, blobs: ArtefactStore, cache: Path) -> Mapping[str, str]:
+    """The two files of an inspected model, on this machine."""
+    digests = {"graph": record.graph_digest, "weights": record.weights_digest}
+    return {kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()}

@@ -1,0 +1,83 @@
+"""`create_app`: the web service. Importing this loads neither torch nor optuna, and nothing opens before the lifespan."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+from app import errors
+from app.api import (
+    accelerators,
+    datasets,
+    docs_page,
+    events,
+    fronts,
+    health,
+    models,
+    openapi,
+    profiles,
+    searches,
+    trials,
+)
+from app.api.guard import BodyLimit, Guard, SecurityHeaders
+from app.api.service import API, open_service
+from app.pages import views as pages
+from app.settings import Settings
+
+_NOUNS = (models, datasets, accelerators, profiles, searches, trials, fronts, events)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application. Settings come from the environment (`ESPALIER_...`) unless given.
+
+    The database is opened, and an embedded one migrated, when the application starts; set `app.state.stopping`
+    to end live event streams before the server waits for its connections.
+    """
+    settings = settings or Settings()
+    stopping = threading.Event()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = await anyio.to_thread.run_sync(open_service, settings, stopping)
+        try:
+            yield
+        finally:
+            stopping.set()
+            await anyio.to_thread.run_sync(app.state.service.database.dispose)
+
+    app = FastAPI(
+        title="Espalier",
+        version=version("espalier"),
+        summary="The best accuracy a pruned PyTorch model can keep at every latency.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(errors.Incidents),
+            Middleware(Guard, settings=settings),
+            Middleware(BodyLimit, settings=settings),
+        ],
+    )
+    app.state.stopping = stopping
+    errors.install(app)
+    nouns = APIRouter(prefix=API)
+    for module in _NOUNS:
+        nouns.include_router(module.router)
+    app.include_router(nouns)
+    app.include_router(health.router)
+    app.include_router(docs_page.router, include_in_schema=False)
+    app.include_router(pages.router)
+    app.mount("/static", pages.STATIC, name="static")
+    openapi.describe(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,144 @@
+"""What repositories answer with. Frozen; no session, no lazy loading; times are ISO 8601 in UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.search.trial import Trial
+
+ModelState = Literal["uploaded", "inspecting", "ready", "refused"]
+DatasetState = Literal["uploaded", "preparing", "ready", "refused"]
+ProfileState = Literal["requested", "measuring", "ready", "refused"]
+SearchState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectRecord:
+    """Who shares what."""
+
+    id: str
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """An uploaded model; `spec` is the JSON of a ModelSpec once a worker has read the file."""
+
+    id: str
+    project_id: str
+    name: str
+    state: ModelState
+    upload_digest: str
+    graph_digest: str | None
+    weights_digest: str | None
+    spec: Document | None
+    failure: Document | None
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord:
+    """A registered dataset; `meta` states classes, splits and input shape once it is prepared."""
+
+    id: str
+    project_id: str
+    name: str
+    kind: str
+    state: DatasetState
+    upload_digest: str | None
+    options: Document
+    meta: Document | None
+    arrays_digest: str | None
+    failure: Document | None
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileRecord:
+    """A device's cost profile; `document` is its JSON once it is there."""
+
+    id: str
+    project_id: str
+    name: str
+    state: ProfileState
+    request: Document
+    document: Document | None
+    digest: str | None
+    failure: Document | None
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """A submitted search. Users write `desired`; only a coordinator that holds the lease writes `state`."""
+
+    id: str
+    project_id: str
+    name: str
+    spec: Document
+    state: SearchState
+    phase: str | None
+    desired: Literal["run", "cancel"]
+    seed: int
+    failure: Document | None
+    space: Document | None
+    bound: Document | None
+    epoch: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial:
+    """A trial and when it was asked for and recorded."""
+
+    id: str
+    search_id: str
+    trial: Trial
+    created_at: str
+    finished_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchProgress:
+    """How far a search is, counted by the database."""
+
+    done: int
+    failed: int
+    asked: int
+    best_accuracy: float | None
+    first_asked_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """One point of a stored front, by latency."""
+
+    number: int
+    latency_ms: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRecord:
+    """Something that happened. `id` grows; it is also the id of the server-sent event."""
+
+    id: int
+    project_id: str
+    search_id: str | None
+    kind: str
+    payload: Document
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtefactRecord:
+    """A file in the artefact store, named by the sha256 of its content."""
+
+    digest: str
+    bytes: int
+    media_type: str
+    kind: str

@@ -1,0 +1,131 @@
+"""A pruned model's zeros, counted, and whether they keep what the plan promised. Knows no masks."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning import masks
+from pruning.errors import ConstraintError
+from pruning.importance import channel_slices
+from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
+from pruning.masked import find_tensor
+from pruning.patterns import NM, Pattern, Unstructured, kept_count
+from pruning.plan import PruningPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerReport:
+    """One layer of a pruned model. `remaining_` counts only what is left once removed channels are cut.
+
+    `gap` is ||(m - hard) w|| / ||hard w|| at the moment a soft mask became binary; 0 for one-shot pruners.
+    """
+
+    name: str
+    pattern: str
+    weights: int
+    zeros: int
+    sparsity: float
+    in_channels: int
+    out_channels: int
+    remaining_weights: int
+    remaining_zeros: int
+    nm_valid: bool | None = None  # None: no such pattern asked for
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupReport:
+    """One channel group of a pruned model, and which of its channels went."""
+
+    name: str
+    channels: int
+    kept: int
+    removed: tuple[int, ...]
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningReport:
+    """Counted on final weights, every constraint of the plan checked."""
+
+    layers: tuple[LayerReport, ...]
+    groups: tuple[GroupReport, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def verify(model: nn.Module, spec: ModelSpec, plan: PruningPlan, kept: Mapping[str, Tensor]) -> PruningReport:
+    """Count zeros and check the plan. `kept` has, for each group that loses channels, a bool tensor of them.
+
+    Raises:
+        ConstraintError: a layer with more non-zeros than promised, or a removed channel that is not zero.
+    """
+    cut = [(group, kept[group.name]) for group in spec.groups if group.name in kept]
+    groups = tuple(_group(model, group, alive) for group, alive in cut)
+    found, promised = {group.name: group.kept for group in groups}, plan.kept_channels(spec)
+    if found != promised:
+        raise ConstraintError(f"the plan keeps {promised} channels of its groups, the model {found}")
+    layers = []
+    for layer, thin in zip(spec.layers, plan.shrunk(spec), strict=True):
+        weight = find_tensor(model, layer.parameter)
+        sides = remaining(weight.shape, layer.parameter, cut)
+        block = weight[masks.block(weight.shape, sides)] if sides else weight
+        layers.append(_layer(thin, plan.pattern(layer.name), weight, block))
+    return PruningReport(layers=tuple(layers), groups=groups)
+
+
+def remaining(
+    shape: torch.Size, parameter: str, groups: Iterable[tuple[ChannelGroup, Tensor]]
+) -> dict[int, Tensor]:
+    """The rows and columns of a parameter that are left once groups lose channels: bool, by dimension."""
+    sides: dict[int, Tensor] = {}
+    for group, alive in groups:
+        for cut in group.cuts:
+            if cut.parameter == parameter:
+                line = masks.spread(alive, shape[cut.dim], cut.offset, cut.repeat)
+                sides[cut.dim] = sides[cut.dim] & line if cut.dim in sides else line
+    return sides
+
+
+def _group(model: nn.Module, group: ChannelGroup, alive: Tensor) -> GroupReport:
+    for cut in group.cuts:
+        slices = channel_slices(find_tensor(model, cut.parameter), cut, group.channels)
+        if slices[~alive].any():
+            raise ConstraintError(f"group {group.name!r}: a removed channel is not zero in {cut.parameter!r}")
+    removed = tuple((~alive).nonzero().flatten().tolist())
+    return GroupReport(name=group.name, channels=group.channels, kept=int(alive.sum()), removed=removed)
+
+
+def _layer(thin: LayerSpec, pattern: Pattern, weight: Tensor, block: Tensor) -> LayerReport:
+    nonzeros, inside = int(weight.count_nonzero()), int(block.count_nonzero())
+    match pattern:
+        case Unstructured(sparsity=sparsity):
+            allowed = kept_count(block.numel(), sparsity)
+        case NM() if masks.split(block, pattern).count_nonzero(dim=1).gt(pattern.keep).any():
+            raise ConstraintError(
+                f"layer {thin.name!r} has a group with more non-zeros than {pattern} allows"
+            )
+        case _:
+            allowed = block.numel()
+    if inside > allowed or nonzeros > inside:
+        raise ConstraintError(
+            f"layer {thin.name!r} has {nonzeros} non-zeros, {inside} of them in what remains of it; "
+            f"{pattern} allows {allowed}"
+        )
+    return LayerReport(
+        name=thin.name,
+        pattern=str(pattern),
+        weights=weight.numel(),
+        zeros=weight.numel() - nonzeros,
+        sparsity=1 - nonzeros / weight.numel(),
+        in_channels=thin.in_channels,
+        out_channels=thin.out_channels,
+        remaining_weights=block.numel(),
+        remaining_zeros=block.numel() - inside,
+        nm_valid=True if isinstance(pattern, NM) else None,
+    )

@@ -1,0 +1,41 @@
+"""Registering datasets."""
+
+import pytest
+from world import API, World
+
+ZIP = b"PK\x03\x04 rows"
+
+
+def test_the_digits_need_no_file(world: World) -> None:
+    answer = world.http.post(f"{API}/datasets", data={"kind": "digits", "options": '{"seed": 3}'})
+    assert answer.status_code == 202
+    dataset = answer.json()
+    assert (dataset["kind"], dataset["state"], dataset["options"]) == ("digits", "uploaded", {"seed": 3})
+    assert world.http.get(answer.headers["location"]).json() == dataset
+    assert world.http.get(f"{API}/datasets").json()["items"][0] == dataset
+
+
+@pytest.mark.parametrize("kind", ["npz", "images"])
+def test_arrays_and_images_come_as_files(world: World, kind: str) -> None:
+    answer = world.http.post(f"{API}/datasets", data={"kind": kind}, files={"file": ("cats.zip", ZIP)})
+    assert answer.status_code == 202
+    assert answer.json()["name"] == "cats"
+
+
+@pytest.mark.parametrize(
+    ("data", "file", "where"),
+    [
+        ({"kind": "npz"}, None, "/file"),
+        ({"kind": "digits"}, ZIP, "/file"),
+        ({"kind": "npz"}, b"\x93NUMPY", "/file"),
+        ({"kind": "parquet"}, ZIP, "/kind"),
+        ({"kind": "digits", "options": "[1]"}, None, "/options"),
+        ({"kind": "digits", "options": "{"}, None, "/options"),
+        ({"kind": "digits", "options": "[" * 9_000}, None, "/options"),
+    ],
+)
+def test_wrong_ones_are_pointed_at(world: World, data: dict[str, str], file: bytes | None, where: str) -> None:
+    files = {"file": ("f.zip", file)} if file else None
+    answer = world.http.post(f"{API}/datasets", data=data, files=files)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == where

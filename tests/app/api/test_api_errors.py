@@ -1,0 +1,105 @@
+"""Errors are problem details: where, what, the way out; never a trace."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from world import API, World
+
+from app import errors
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", f"{API}/models/x", f"{API}/searches/x", f"{API}/profiles/x.csv", f"{API}/searches/x/trials/3", f"{API}/datasets/x"]
+)
+def test_what_is_not_there_is_a_404_problem(world: World, path: str) -> None:
+    answer = world.http.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == 404
+    assert document["type"] == f"urn:espalier:problem:{document['code']}"
+    assert document["detail"]
+
+
+def test_a_method_that_is_not_there(world: World) -> None:
+    answer = world.http.delete(f"{API}/models")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"trials": 0}, "/trials"),
+        ({"trials": "many"}, "/trials"),
+        ({"colour": "red"}, "/colour"),
+        ({"recovery": {"steps": -1}}, "/recovery/steps"),
+        ({"recovery": {"stepz": 1}}, "/recovery/stepz"),
+        ({"task": {"mean": [0.5]}}, "/task/std"),
+        ({"profiles": []}, "/profiles"),
+        ({"patterns": ["block"]}, "/patterns/0"),
+        ({"nm": ["1:4"]}, "/nm"),
+        ({"limits": [{"profile": "p", "share": 7.0}]}, "/limits/0/share"),
+        ({"limits": [{"profile": "p"}]}, "/limits/0"),
+        ({"limits": [{"profile": "other", "share": 0.5}]}, "/limits"),
+        ({"acknowledge": ["everything"]}, "/acknowledge/0"),
+    ],
+)
+def test_a_wrong_search_is_pointed_at(world: World, change: dict[str, Any], where: str) -> None:
+    answer = world.http.post(f"{API}/searches", json=world.spec(**change))
+    assert answer.status_code == 422
+    assert where in [entry["pointer"] for entry in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_no_number_is_no_limit(world: World, word: str) -> None:
+    limits = f'[{{"profile": "{world.profile}", "latency_ms": {word}}}]'
+    body = f'{{"model": "{world.model}", "dataset": "{world.dataset}", "profiles": ["{world.profile}"], "limits": {limits}}}'
+    answer = world.http.post(f"{API}/searches", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/limits/0/latency_ms"
+
+
+def test_missing_fields_and_broken_json(world: World) -> None:
+    missing = world.http.post(f"{API}/searches", json={"model": "x"})
+    assert {entry["pointer"] for entry in missing.json()["errors"]} == {"/dataset", "/profiles"}
+    broken = world.http.post(f"{API}/searches", content=b"{", headers={"Content-Type": "application/json"})
+    assert broken.status_code == 422
+    assert broken.json()["errors"][0]["code"] == "json_invalid"
+    deep = world.http.post(f"{API}/searches", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    assert deep.status_code in (400, 422)
+    assert deep.headers["content-type"] == "application/problem+json"
+
+
+def test_wrong_query_parameters_are_named(world: World) -> None:
+    answer = world.http.get(f"{API}/models?limit=0")
+    assert answer.json()["errors"] == [
+        {"parameter": "limit", "detail": "Input should be greater than or equal to 1", "code": "greater_than_equal"}
+    ]
+
+
+def test_an_unexpected_error_is_an_incident_without_a_trace() -> None:
+    app = FastAPI()
+    app.add_middleware(errors.Incidents)
+    errors.install(app)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("secret words of line 17")
+
+    answer = TestClient(app).get("/broken")
+    assert answer.status_code == 500
+    document = answer.json()
+    assert len(document["incident"]) == 12
+    assert document["incident"] in document["detail"]
+    assert "secret" not in answer.text and "Traceback" not in answer.text
+
+
+@given(st.lists(st.one_of(st.text(max_size=5), st.integers(0, 9)), max_size=5))
+def test_pointers_can_be_followed(path: list[str | int]) -> None:
+    found = errors.pointer(*path)
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in found.split("/")[1:]]
+    assert parts == [str(part) for part in path]
