@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     @property
     def resolved_artefact_url(self) -> str:
         """Where artefacts lie."""
-        return self.artefact_url or (self.data_dir.absolute() / "artefacts").as_uri()
+        return self.artefact_url or f"file://{self.data_dir.absolute() / 'artefacts'}"
 
     @property
     def database_is_embedded(self) -> bool:

@@ -80,9 +80,7 @@ def steps(pattern: Sparse | None, batch: int, count: int) -> Iterator[RecoverSte
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in {"batch": 64, "rounds": 40, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()

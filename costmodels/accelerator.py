@@ -6,7 +6,7 @@ The entries are TOML files beside this module. A number that nobody could source
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -109,14 +109,17 @@ class Accelerator:
         for absent in ("memory_bytes_per_s", "layer_overhead_ms", "channel_quantum"):
             if getattr(self, absent) is None and absent not in self.unknown:
                 raise AcceleratorError(
-                    f"accelerator {self.name!r} has no {absent}: give it with a source, "
-                    "or say why under [unknown]"
+                    f"accelerator {self.name!r} has no {absent}: give it with a source, or say why under [unknown]"
                 )
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions it can be priced at."""
         return tuple(sorted(self.peak_macs_per_s))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything about it, for people and pages."""
+        return {**asdict(self), "precisions": list(self.precisions), "rewards": list(self.rewards())}
 
     def rewards(self) -> tuple[str, ...]:
         """What it turns into time, in words; every device rewards removed channels."""
@@ -176,9 +179,7 @@ def from_toml(name: str, raw: bytes) -> Accelerator:
 
 
 def _rule(fields: Mapping[str, Any]) -> ZeroRule:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-    }
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     for key in ("imbalance", "time_share"):
         if key in values:
             values[key] = Figure(**values[key])

@@ -63,9 +63,7 @@ def cost_model(profile: Profile, model: ModelSpec, acknowledge: Collection[str] 
     return _table(profile, model, report)
 
 
-def check_deployment(
-    profile: Profile, *, batch: int, precision: str, acknowledge: Collection[str] = ()
-) -> None:
+def check_deployment(profile: Profile, *, batch: int, precision: str, acknowledge: Collection[str] = ()) -> None:
     """Refuse a profile whose batch or precision is not the search's, unless that is acknowledged.
 
     Raises:

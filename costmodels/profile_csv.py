@@ -58,7 +58,6 @@ def read_csv(text: str, header: Mapping[str, Any]) -> Profile:
     problems: list[str] = []
     stated, table = _split(lines, problems)
     fields = {**header, **stated}
-    fields.setdefault("source", "measured")
     problems += [f"{key} is missing: add a line '# {key}: ...'" for key in _missing(fields)]
     rows = _rows(table, problems) if table or "accelerator" not in fields else []
     refuse(str(fields.get("name", "")), problems)
@@ -66,7 +65,7 @@ def read_csv(text: str, header: Mapping[str, Any]) -> Profile:
 
 
 def _missing(fields: Mapping[str, Any]) -> list[str]:
-    return [key for key in ("name", "device", "batch", "precision") if key not in fields]
+    return [key for key in ("name", "device", "batch", "precision", "source") if key not in fields]
 
 
 def _armour(cell: object) -> str:

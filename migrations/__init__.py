@@ -1,1 +1,1 @@
-"""One history of the schema, for SQLite and PostgreSQL. Revisions import nothing of ours: they are frozen."""
+"""The history of the tables, as Alembic revisions: one for SQLite and PostgreSQL."""

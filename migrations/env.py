@@ -1,31 +1,51 @@
-"""Alembic's entry: runs the revisions on the connection it is given, or on the one the settings name."""
+"""Alembic's entry: runs revisions on the connection it is given, or on the database of the settings."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection
 
-from app.settings import Settings
 from app.store.database import Database
-from app.store.tables import Base
+from app.store.schema import VERSION_TABLE
+from app.store.tables import Base, Utc
 
 
-def _run(connection: Connection) -> None:
+def render(kind: str, item: Any, _: object) -> str | Literal[False]:
+    """Types of ours are written out as what the database sees, for a revision must not import us."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
+
+
+def run(connection: Connection) -> None:
+    """Run what the command asks for; the caller's transaction, if there is one, holds all of it."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_as_batch=True,  # SQLite alters a table by copying it
-        compare_type=True,
-        transaction_per_migration=False,
+        version_table=VERSION_TABLE,
+        render_as_batch=True,
+        compare_server_default=True,
+        transactional_ddl=True,
+        render_item=render,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
-given: Any = context.config.attributes.get("connection")
-if given is not None:
-    _run(given)
+def run_from_command_line() -> None:
+    """For `alembic revision --autogenerate` and the like: the database that the settings name."""
+    from app.settings import Settings
+
+    database = Database(Settings().resolved_database_url)
+    try:
+        with database.begin() as session:
+            run(session.connection())
+    finally:
+        database.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Espalier's migrations run on a database; they are not written out as SQL.")
+given = context.config.attributes.get("connection")
+if isinstance(given, Connection):
+    run(given)
 else:
-    with Database(Settings().resolved_database_url).engine.connect() as own:
-        _run(own)
-        own.commit()
+    run_from_command_line()

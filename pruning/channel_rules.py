@@ -191,8 +191,11 @@ def _meet(walk: Walk, node: Node, value: Ref, layout: Layout, dim: int) -> None:
 
 
 def quotient(walk: Walk, node: Node) -> Layout | None:
-    """Channels may be divided, not divide."""
-    if walk.layout(node.args.get("other")):
+    """Channels may be divided, not divide; nor may a parameter that is cut with them, as it becomes zero."""
+    layout, other = walk.carried(node), node.args.get("other")
+    shape = walk.shape(other) if walk.parameter(other) else ()
+    behind = walk.rank(node) - layout.dim if layout else 0  # the channels' dimension, from the end
+    if walk.layout(other) or (0 < behind <= len(shape) and shape[-behind] > 1):
         walk.refuse(node, "divides by them: a removed channel would be a division by zero")
         return None
     return broadcast(walk, node)

@@ -77,9 +77,7 @@ RULES: dict[str, Rule] = {
     **_ops("pad.default constant_pad_nd.default", channel_rules.pad),
     **_ops("softmax.int log_softmax.int", partial(channel_rules.along, "normalises over them")),
     **_ops("cumsum.default glu.default", partial(channel_rules.along, "mixes them")),
-    **_ops(
-        "slice.Tensor narrow.default index_select.default", partial(channel_rules.along, "picks some of them")
-    ),
+    **_ops("slice.Tensor narrow.default index_select.default", partial(channel_rules.along, "picks some of them")),
     **_ops(_PARTS, partial(channel_rules.along, "splits them into parts")),
     **_ops(_REDUCTIONS, partial(channel_rules.reduce, "mixes all of them")),
     **_ops("select.int unbind.int", partial(channel_rules.reduce, "picks them one by one")),

@@ -77,14 +77,21 @@ def _resized(tensor: Tensor, batch: int) -> Tensor:
 
 
 def _export(model: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-    batch = {0: torch.export.Dim("batch", min=1)}
+    """With a batch that all inputs share and that may be one; else with whatever batch the module admits."""
     try:
-        bound = inspect.signature(model.forward).bind(*inputs).arguments
-        shapes = {k: (batch,) * len(v) if isinstance(v, tuple) else batch for k, v in bound.items()}
-        return torch.export.export(model, inputs, dynamic_shapes=shapes)
-    except Exception as error:  # of many unrelated kinds, from the tracer and from the module itself
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
-        raise IntakeError(f"the model cannot be exported with a varying batch: {reason}") from error
+        return _export_with({0: torch.export.Dim("batch", min=1)}, model, inputs)
+    except Exception:  # of many unrelated kinds, from the tracer and from the module itself
+        try:
+            return _export_with({0: torch.export.Dim.DYNAMIC}, model, inputs)
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+            raise IntakeError(f"the model cannot be exported with a varying batch: {reason}") from error
+
+
+def _export_with(batch: dict[int, Any], model: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    bound = inspect.signature(model.forward).bind(*inputs).arguments
+    shapes = {name: (batch,) * len(v) if isinstance(v, tuple) else batch for name, v in bound.items()}
+    return torch.export.export(model, inputs, dynamic_shapes=shapes)
 
 
 def _verify(model: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> tuple[GraphDocument, float]:
@@ -98,14 +105,10 @@ def _verify(model: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> tuple[G
         with torch.no_grad():
             expected, found = list(_tensors(model(*sized))), list(_tensors(net(*sized)))
         if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
-            raise IntakeError(
-                f"the converted model gives other shapes than the original for a batch of {batch}"
-            )
+            raise IntakeError(f"the converted model gives other shapes than the original for a batch of {batch}")
         largest = max([largest, *(_difference(a, b) for a, b in zip(expected, found, strict=True))])
     if not largest <= _TOLERANCE:
-        raise IntakeError(
-            f"the converted model differs from the original by {largest:.1e}, more than {_TOLERANCE}"
-        )
+        raise IntakeError(f"the converted model differs from the original by {largest:.1e}, more than {_TOLERANCE}")
     return document, largest
 
 

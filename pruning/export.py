@@ -57,8 +57,7 @@ def export_program(net: GraphNet, path: Path) -> None:
     model = deepcopy(net).eval()
     entries, tensor = net.document.inputs, next(iter(tensors_of(net).values()), torch.zeros(()))
     inputs = tuple(
-        torch.zeros((2, *single_shape(entry)), dtype=DTYPES[entry.dtype], device=tensor.device)
-        for entry in entries
+        torch.zeros((2, *single_shape(entry)), dtype=DTYPES[entry.dtype], device=tensor.device) for entry in entries
     )
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(model, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)})
@@ -80,9 +79,7 @@ def named_state(net: GraphNet) -> dict[str, Tensor]:
 def _removable(spec: ModelSpec, name: str) -> ChannelGroup:
     group = next((group for group in spec.groups if group.name == name), None)
     if group is None:
-        raise GroupError(
-            f"{name[:80]!r} is no channel group; the groups are {[g.name for g in spec.groups][:8]}"
-        )
+        raise GroupError(f"{name[:80]!r} is no channel group; the groups are {[g.name for g in spec.groups][:8]}")
     if not group.removable:
         raise GroupError(f"group {name[:80]!r} cannot lose channels: {group.reason}")
     return group

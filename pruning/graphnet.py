@@ -6,6 +6,7 @@ Parameters are registered flat under their identifiers (`p12`): optimisers, para
 
 import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from pruning.batch import free_batch
 from pruning.calls import DTYPES, compile_document
@@ -41,6 +43,20 @@ class GraphNet(nn.Module):
                 self.register_parameter(entry.id, nn.Parameter(tensor, requires_grad=entry.trainable))
             else:
                 self.register_buffer(entry.id, tensor)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "GraphNet":
+        """An independent copy. A parametrised net has a class of its own, which a copy must not share.
+
+        torch keeps parametrised names as properties of that class and deletes them when one copy is baked.
+        """
+        kind = type(self)
+        if parametrize.is_parametrized(self):
+            members = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+            kind = type(kind.__name__, kind.__bases__, members)
+        twin = kind.__new__(kind)
+        memo[id(self)] = twin
+        twin.__dict__ = deepcopy(self.__dict__, memo)
+        return twin
 
     @property
     def document(self) -> GraphDocument:

@@ -67,9 +67,7 @@ def _group(walk: Walk, space: int, layers: Sequence[LayerSpec]) -> ChannelGroup:
     made = {cut.parameter for cut in cuts if cut.role == "producer"}
     read = {cut.parameter for cut in cuts if cut.role == "consumer"}
     producers = tuple(layer.name for layer in layers if layer.parameter in made)
-    channels = next(
-        s.channels for side in walk.sides.values() for s in side if walk.spaces.find(s.space) == space
-    )
+    channels = next(s.channels for side in walk.sides.values() for s in side if walk.spaces.find(s.space) == space)
     strangers = sorted((made | read) - {layer.parameter for layer in layers})
     reason = walk.spaces.reasons.get(space, "")
     if strangers and not reason:

@@ -86,7 +86,6 @@ def block(shape: torch.Size, kept: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
     """Index of the sub-block of a weight whose rows and columns are `kept`: `{dim: bool tensor}`."""
     device = next(iter(kept.values())).device
     rows, columns = (
-        kept[dim].nonzero().flatten() if dim in kept else torch.arange(shape[dim], device=device)
-        for dim in (0, 1)
+        kept[dim].nonzero().flatten() if dim in kept else torch.arange(shape[dim], device=device) for dim in (0, 1)
     )
     return torch.meshgrid(rows, columns, indexing="ij")

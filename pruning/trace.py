@@ -55,9 +55,7 @@ def trace(net: GraphNet) -> ModelSpec:
     for number, ref in enumerate(document.outputs):
         grown = large[ref.id, ref.index]
         if (small[ref.id, ref.index][:1], grown[:1]) != (_BATCHES[:1], _BATCHES[1:]):
-            raise IntakeError(
-                f"output {number} has no batch as its first dimension, so samples cannot be told apart"
-            )
+            raise IntakeError(f"output {number} has no batch as its first dimension, so samples cannot be told apart")
     layers = _layers(document, small)
     groups, reasons = find_groups(document, small, layers)
     return ModelSpec(
@@ -178,9 +176,7 @@ def _ref(node: Node, argument: str) -> Ref:
 def _sizes(node: Node, argument: str, rank: int) -> tuple[int, ...]:
     """A per-dimension argument of a convolution; left out, it is 1."""
     value = node.args.get(argument, 1)
-    listed = tuple(
-        size for size in (value if isinstance(value, tuple) else (value,)) if isinstance(size, int)
-    )
+    listed = tuple(size for size in (value if isinstance(value, tuple) else (value,)) if isinstance(size, int))
     return listed * rank if len(listed) == 1 else listed
 
 

@@ -79,9 +79,7 @@ def verify(model: nn.Module, spec: ModelSpec, plan: PruningPlan, kept: Mapping[s
     return PruningReport(layers=tuple(layers), groups=groups)
 
 
-def remaining(
-    shape: torch.Size, parameter: str, groups: Iterable[tuple[ChannelGroup, Tensor]]
-) -> dict[int, Tensor]:
+def remaining(shape: torch.Size, parameter: str, groups: Iterable[tuple[ChannelGroup, Tensor]]) -> dict[int, Tensor]:
     """The rows and columns of a parameter that are left once groups lose channels: bool, by dimension."""
     sides: dict[int, Tensor] = {}
     for group, alive in groups:
@@ -107,9 +105,7 @@ def _layer(thin: LayerSpec, pattern: Pattern, weight: Tensor, block: Tensor) -> 
         case Unstructured(sparsity=sparsity):
             allowed = kept_count(block.numel(), sparsity)
         case NM() if masks.split(block, pattern).count_nonzero(dim=1).gt(pattern.keep).any():
-            raise ConstraintError(
-                f"layer {thin.name!r} has a group with more non-zeros than {pattern} allows"
-            )
+            raise ConstraintError(f"layer {thin.name!r} has a group with more non-zeros than {pattern} allows")
         case _:
             allowed = block.numel()
     if inside > allowed or nonzeros > inside:

@@ -12,7 +12,7 @@ from fastapi import UploadFile
 from app.api.service import Service
 from app.errors import Problem
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,5 +62,5 @@ def title(name: str, upload: UploadFile | None, fallback: str) -> str:
 
 def safe_filename(*parts: object) -> str:
     """A file name of plain ASCII from untrusted words, for downloads."""
-    words = [_UNSAFE.sub("-", str(part)).strip("-.") for part in parts]
+    words = [_UNSAFE.sub("-", str(part)).strip("-") for part in parts]
     return "-".join(word for word in words if word)[:120] or "download"

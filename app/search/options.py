@@ -94,9 +94,7 @@ class Space:
             chosen.update(unit.patterns(choice))
         return chosen
 
-    def plan(
-        self, choices: Sequence[Choice], pruner: str, settings: Mapping[str, float] | None = None
-    ) -> PruningPlan:
+    def plan(self, choices: Sequence[Choice], pruner: str, settings: Mapping[str, float] | None = None) -> PruningPlan:
         """The plan of one choice a unit."""
         return PruningPlan(pruner=pruner, settings=settings or {}, patterns=self.patterns(choices))
 
@@ -104,8 +102,7 @@ class Space:
         """For the store and for people: names of units and options, and what was dropped."""
         return {
             "units": [
-                {"name": u.name, "layers": list(u.layers), "options": [o.name for o in u.options]}
-                for u in self.units
+                {"name": u.name, "layers": list(u.layers), "options": [o.name for o in u.options]} for u in self.units
             ],
             "dropped": [vars(option) for option in self.dropped],
         }

@@ -73,15 +73,11 @@ def remembered(cost_models: Mapping[str, CostModel]) -> dict[str, CostModel]:
     return {key: m if isinstance(m, Remembered) else Remembered(m) for key, m in cost_models.items()}
 
 
-def price_plan(
-    model: ModelSpec, plan: PruningPlan, cost_models: Mapping[str, CostModel]
-) -> tuple[TrialCost, ...]:
+def price_plan(model: ModelSpec, plan: PruningPlan, cost_models: Mapping[str, CostModel]) -> tuple[TrialCost, ...]:
     """The exact prices of a plan, one a device, in the order of `cost_models`."""
     priced = ((key, network_cost(model, plan, cost_model)) for key, cost_model in cost_models.items())
     return tuple(
-        TrialCost(
-            profile=key, latency_ms=p.latency_ms, sources=dict(p.sources), derivations=dict(p.derivations)
-        )
+        TrialCost(profile=key, latency_ms=p.latency_ms, sources=dict(p.sources), derivations=dict(p.derivations))
         for key, p in priced
     )
 
@@ -120,9 +116,7 @@ class CostTable:
     def totals(self, choices: npt.NDArray[np.integer[Any]]) -> Floats:
         """Prices of many plans: `choices[plan, unit]` is one option index; the answer is [plans, devices]."""
         totals = np.empty((len(choices), len(self.profiles)))
-        columns = [
-            [np.ascontiguousarray(unit_ms[:, d]) for unit_ms in self.units_ms] for d in range(totals.shape[1])
-        ]
+        columns = [[np.ascontiguousarray(unit_ms[:, d]) for unit_ms in self.units_ms] for d in range(totals.shape[1])]
         for start in range(0, len(choices), _CHUNK):
             by_unit = np.ascontiguousarray(choices[start : start + _CHUNK].T, dtype=np.intp)
             for device, tables in enumerate(columns):
@@ -161,9 +155,7 @@ def option_ms(
     total_ms = 0.0
     for dense, now in zip(model.layers, after, strict=True):
         if dense.name in unit.layers:
-            total_ms += cost_model.cost(
-                dense, now, _inside(option.patterns.get(dense.name, Dense()))
-            ).latency_ms
+            total_ms += cost_model.cost(dense, now, _inside(option.patterns.get(dense.name, Dense()))).latency_ms
         elif now != dense:
             companion = _companion(dense, option, home, cost_model)
             total_ms -= _gain_ms(dense, now, companion, cost_model)
@@ -180,14 +172,10 @@ def _gain_ms(dense: LayerSpec, now: LayerSpec, companion: Pattern, cost_model: C
         out = min(out, companion.kept(dense.out_channels))
     before, after = dense.resized(dense.in_channels, out), dense.resized(now.in_channels, out)
     inside = _inside(companion)
-    return (
-        cost_model.cost(dense, before, inside).latency_ms - cost_model.cost(dense, after, inside).latency_ms
-    )
+    return cost_model.cost(dense, before, inside).latency_ms - cost_model.cost(dense, after, inside).latency_ms
 
 
-def _companion(
-    layer: LayerSpec, option: Option, home: Mapping[str, Unit] | None, cost_model: CostModel
-) -> Pattern:
+def _companion(layer: LayerSpec, option: Option, home: Mapping[str, Unit] | None, cost_model: CostModel) -> Pattern:
     """The layer's own pattern of the same sparsity that is cheapest on this device; dense if it has none."""
     if home is None or layer.depthwise:
         return Dense()

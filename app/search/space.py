@@ -53,9 +53,7 @@ class _Builder:
             yield self._unit(group, members)
 
     def _members(self, group: ChannelGroup, done: set[str]) -> tuple[str, ...]:
-        return tuple(
-            la.name for la in self.model.layers if la.name in group.producers and la.name not in done
-        )
+        return tuple(la.name for la in self.model.layers if la.name in group.producers and la.name not in done)
 
     def _unit(self, group: ChannelGroup | None, members: tuple[str, ...]) -> Unit:
         name = members[0] if len(members) == 1 or group is None else group.name
@@ -81,9 +79,7 @@ class _Builder:
                 if kept < 1:
                     self._drop(layer.name, str(pattern), f"would keep none of {layer.weights} weights")
                 elif kept in seen:
-                    self._drop(
-                        layer.name, str(pattern), f"keeps the same {kept} weights as {_milder(seen[kept])}"
-                    )
+                    self._drop(layer.name, str(pattern), f"keeps the same {kept} weights as {_milder(seen[kept])}")
                 else:
                     seen[kept] = pattern
                     yield pattern
@@ -144,17 +140,13 @@ class _Builder:
                 yield option
                 continue
             where = f"on {device}" if len(self.cost_models) == 1 else f"on any device (most on {device})"
-            reason = (
-                f"does not pay: saves {max(share, 0.0):.1%} of the dense latency of what it decides {where}"
-            )
+            reason = f"does not pay: saves {max(share, 0.0):.1%} of the dense latency of what it decides {where}"
             layer, pattern = next(iter(option.patterns.items()))
             self._drop(layer, str(pattern), reason)
 
     def _saving(self, unit: Unit, dense: Option, option: Option, key: str) -> tuple[float, str]:
         cost_model = self.cost_models[key]
-        saved_ms = option_ms(self.model, unit, dense, cost_model) - option_ms(
-            self.model, unit, option, cost_model
-        )
+        saved_ms = option_ms(self.model, unit, dense, cost_model) - option_ms(self.model, unit, option, cost_model)
         layers = [self.model.layer(name) for name in option.patterns]
         from_ms = sum(cost_model.cost(la, la, parse("dense")).latency_ms for la in layers)
         return saved_ms / from_ms, cost_model.name

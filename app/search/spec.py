@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pruning import patterns as vocabulary
+from pruning.errors import PatternError
 
 PatternKind = Literal["unstructured", "nm", "channel"]
 PrunerName = Literal["magnitude", "pdp"]
@@ -26,6 +27,15 @@ class SpecError(ValueError):
 def _within(path: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SpecError(path, f"{value!r} is outside {low:g} ... {high:g}")
+
+
+def _check_nm(text: str) -> None:
+    try:
+        pattern = vocabulary.parse(text)
+    except PatternError as error:
+        raise SpecError("/nm", str(error)) from error
+    if not isinstance(pattern, vocabulary.NM):
+        raise SpecError("/nm", f"{text!r} is no N:M pattern; write keep2of4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +134,7 @@ class SearchSpec:
         for sparsity in self.sparsities:
             _within("/sparsities", sparsity, 0.01, 0.999)
         for text in self.nm:
-            if not isinstance(vocabulary.parse(text), vocabulary.NM):
-                raise SpecError("/nm", f"{text!r} is no N:M pattern; write keep2of4")
+            _check_nm(text)
         _within("/trials", self.trials, 1, 100_000)
         _within("/width", self.width, 1, 64)
         _within("/threads", self.threads, 1, 256)

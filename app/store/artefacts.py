@@ -1,23 +1,24 @@
-"""Artefacts: which files a project has. The bytes lie in the artefact store, under their digest."""
+"""Which files a project has in the artefact store. The store itself is shared; what a project may read is here."""
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.errors import NotFound
 from app.store.records import ArtefactRecord
+from app.store.rows import insert_unless_there, record
 from app.store.tables import Artefact
 
 
-def add(session: Session, *, project_id: str, digest: str, bytes: int, media_type: str, kind: str) -> None:
-    """Note a file; the same content again is the same artefact."""
-    if session.get(Artefact, (project_id, digest)) is None:
-        row = Artefact(project_id=project_id, digest=digest, bytes=bytes, media_type=media_type, kind=kind)
-        session.add(row)
-        session.flush()
+def add(s: Session, *, project_id: str, digest: str, bytes: int, media_type: str, kind: str) -> None:
+    """Note a file of the project. A digest that is noted already stays as it is."""
+    values = {"project_id": project_id, "digest": digest, "bytes": bytes, "media_type": media_type, "kind": kind}
+    insert_unless_there(s, Artefact, values)
 
 
-def get(session: Session, project_id: str, digest: str) -> ArtefactRecord:
-    """The artefact; raises NotFound."""
-    row = session.get(Artefact, (project_id, digest))
+def get(s: Session, project_id: str, digest: str) -> ArtefactRecord:
+    """One file of the project, else NotFound."""
+    query = select(Artefact).where(Artefact.project_id == project_id, Artefact.digest == digest)
+    row = s.scalars(query).one_or_none()
     if row is None:
         raise NotFound("artefact", digest)
-    return ArtefactRecord(digest=row.digest, bytes=row.bytes, media_type=row.media_type, kind=row.kind)
+    return record(ArtefactRecord, row)

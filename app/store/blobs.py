@@ -1,100 +1,137 @@
-"""The artefact store: files named by the sha256 of their content, in a directory or a bucket, by fsspec URL.
+"""`ArtefactStore`: files by the sha256 of their content, in a folder or wherever an fsspec URL leads."""
 
-A file is written under a temporary name and moved to its own when it is whole, so a killed writer leaves nothing that
-could be read. The same content is stored once.
-"""
-
+import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
+from uuid import uuid4
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-from app.store.errors import NotFound
-from app.store.ids import new_id
+from app.store.errors import NotFound, StoreError
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 2**20
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class ArtefactStore:
-    """Files by digest under one URL."""
+    """Content-addressed files. A name is there with all of its content or not at all; nothing is overwritten.
+
+    Args:
+        url: a path, or an fsspec URL such as `file:///var/espalier` or `s3://bucket/espalier`.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self._fs, root = fsspec.core.url_to_fs(url)
+        try:
+            self._files, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"The artefact store {url.split('://')[0]!r} cannot be opened: {error}") from None
         self._root = str(root).rstrip("/")
+        self._local = isinstance(self._files, LocalFileSystem)
 
     def put_file(self, path: Path) -> tuple[str, int]:
-        """Store a file; answers its digest and size in bytes."""
+        """Keep a copy of a file; its digest and its size in bytes."""
         with path.open("rb") as source:
             return self._put(source)
 
     def put_bytes(self, data: bytes) -> tuple[str, int]:
-        """Store bytes; answers their digest and number."""
-        from io import BytesIO
-
+        """Keep bytes; their digest and their number."""
         return self._put(BytesIO(data))
 
-    def exists(self, digest: str) -> bool:
-        """Whether it is there."""
-        return bool(self._fs.exists(self._path(digest)))
-
-    @contextmanager
-    def open(self, digest: str) -> Iterator[IO[bytes]]:
-        """Read it; raises NotFound."""
-        if not self.exists(digest):
-            raise NotFound("artefact", digest)
-        with self._fs.open(self._path(digest), "rb") as stream:
-            yield stream
-
-    def local_path(self, digest: str, cache: Path) -> Path:
-        """A local file with its content: the stored one itself where the store is a directory, else a cached copy.
+    def open(self, digest: str) -> BinaryIO:
+        """Open a file for reading.
 
         Raises:
-            NotFound: it is not there.
+            NotFound: there is none, or this is no digest.
         """
-        if "file" in self._protocols():
+        try:
+            return cast(BinaryIO, self._files.open(self._path(digest), "rb"))
+        except FileNotFoundError:
+            raise NotFound("artefact", digest) from None
+
+    def exists(self, digest: str) -> bool:
+        """Whether the file is there."""
+        return _DIGEST.fullmatch(digest) is not None and bool(self._files.exists(self._path(digest)))
+
+    def local_path(self, digest: str, cache_dir: Path) -> Path:
+        """A path of this machine under which the file can be read; it must not be written to.
+
+        A remote file is fetched once into `cache_dir` and checked against its digest.
+
+        Raises:
+            NotFound: there is none, or this is no digest.
+            StoreError: what came is not what was stored.
+        """
+        if self._local:
             path = Path(self._path(digest))
             if not path.is_file():
                 raise NotFound("artefact", digest)
             return path
-        target = cache / digest
-        if not target.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            partial = cache / f"{digest}.{new_id()}.partial"
-            with self.open(digest) as source, partial.open("wb") as copy:
-                shutil.copyfileobj(source, copy, _CHUNK_BYTES)
-            partial.replace(target)
-        return target
-
-    def _put(self, source: IO[bytes]) -> tuple[str, int]:
-        partial = f"{self._root}/partial/{new_id()}"
-        self._fs.makedirs(f"{self._root}/partial", exist_ok=True)
-        hashed, size = sha256(), 0
-        with self._fs.open(partial, "wb") as target:
-            while chunk := source.read(_CHUNK_BYTES):
-                hashed.update(chunk)
-                size += len(chunk)
-                target.write(chunk)
-        digest = hashed.hexdigest()
-        final = self._path(digest)
-        if self._fs.exists(final):
-            self._fs.rm_file(partial)
-        else:
-            self._fs.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
-            self._fs.mv(partial, final)
-        return digest, size
+        cached = cache_dir / self._path(digest).rsplit("/", 1)[1]
+        if not cached.exists():
+            self._fetch(digest, cached)
+        return cached
 
     def _path(self, digest: str) -> str:
-        if not _DIGEST.fullmatch(digest):
+        """Where the file lies. Only a digest can be made a path, so nothing leads out of the store."""
+        if _DIGEST.fullmatch(digest) is None:
             raise NotFound("artefact", digest)
-        return f"{self._root}/sha256/{digest[:2]}/{digest}"
+        return f"{self._root}/sha256/{digest[:2]}/{digest[2:4]}/{digest}"
 
-    def _protocols(self) -> tuple[str, ...]:
-        protocol: Any = self._fs.protocol
-        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+    def _put(self, source: IO[bytes]) -> tuple[str, int]:
+        # hashed while it is copied: what is named is what was written, even if the source changes meanwhile
+        with self._partial() as partial:
+            with self._files.open(partial, "wb") as target:
+                digest, size = _copy(source, target)
+                if self._local:
+                    target.flush()
+                    os.fsync(target.fileno())
+            final = self._path(digest)
+            if not self._files.exists(final):
+                self._settle(partial, final)
+        return digest, size
+
+    @contextmanager
+    def _partial(self) -> Iterator[str]:
+        """A name to write under that no reader asks for; whatever is left there at the end is removed."""
+        partial = f"{self._root}/incomplete/{uuid4().hex}"
+        self._files.makedirs(partial.rsplit("/", 1)[0], exist_ok=True)
+        try:
+            yield partial
+        finally:
+            if self._files.exists(partial):
+                self._files.rm_file(partial)
+
+    def _settle(self, partial: str, final: str) -> None:
+        self._files.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
+        if self._local:
+            Path(partial).chmod(0o444)
+            os.replace(partial, final)  # atomic; two writers of one digest bring the same bytes
+        else:
+            self._files.mv(partial, final)
+
+    def _fetch(self, digest: str, cached: Path) -> None:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.with_name(f"{cached.name}.{uuid4().hex}")
+        try:
+            with self.open(digest) as source, partial.open("wb") as target:
+                came, _ = _copy(source, target)
+            if came != digest:
+                raise StoreError(f"The artefact {digest[:12]}... came with other content; the store is damaged")
+            partial.replace(cached)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: Any) -> tuple[str, int]:
+    digest, size = sha256(), 0
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size

@@ -1,81 +1,68 @@
-"""Datasets: registered, prepared by a worker, then ready or refused."""
+"""Registered datasets. A worker prepares each once; then it is ready or refused, and stays so."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.store import rows
-from app.store.records import DatasetRecord, DatasetState
+from app.store.records import DatasetRecord
+from app.store.rows import by_id, found, newest, plain, record
 from app.store.tables import Dataset
+
+_WAITING = ("uploaded", "preparing")
 
 
 def add(
-    session: Session,
+    s: Session,
     *,
     project_id: str,
     name: str,
     kind: str,
-    upload_digest: str | None,
-    options: Mapping[str, Any],
+    upload_digest: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> DatasetRecord:
-    """A new dataset, waiting for preparation."""
+    """A dataset to prepare; built-in kinds have no upload."""
     row = Dataset(
-        project_id=project_id,
-        name=name,
-        kind=kind,
-        upload_digest=upload_digest,
-        options=dict(options),
-        state="uploaded",
+        project_id=project_id, name=name, kind=kind, upload_digest=upload_digest, options=plain(options or {})
     )
-    session.add(row)
-    session.flush()
-    return _record(row)
+    s.add(row)
+    s.flush()
+    return record(DatasetRecord, row)
 
 
-def get(session: Session, project_id: str, dataset_id: str) -> DatasetRecord:
-    """The dataset; raises NotFound."""
-    return _record(rows.owned(session, Dataset, project_id, dataset_id))
+def get(s: Session, project_id: str, dataset_id: str) -> DatasetRecord:
+    """One dataset of the project, else NotFound."""
+    return record(DatasetRecord, found(s, Dataset, "dataset", project_id, dataset_id))
 
 
-def page(session: Session, project_id: str, *, limit: int, after: str | None = None) -> list[DatasetRecord]:
-    """A page of the project's datasets, newest first."""
-    return [_record(row) for row in rows.newest(session, Dataset, project_id, limit=limit, after=after)]
+def page(s: Session, project_id: str, *, limit: int, after: str | None = None) -> list[DatasetRecord]:
+    """The project's datasets, newest first, from behind the id `after`."""
+    return [record(DatasetRecord, row) for row in newest(s, Dataset, project_id, limit, after)]
 
 
-def waiting(session: Session) -> Sequence[DatasetRecord]:
-    """What must be prepared, oldest first."""
-    return [_record(row) for row in rows.in_states(session, Dataset, "uploaded", "preparing")]
+def waiting(s: Session) -> Sequence[DatasetRecord]:
+    """Every dataset that a worker has still to prepare, oldest first."""
+    query = select(Dataset).where(Dataset.state.in_(_WAITING)).order_by(Dataset.id)
+    return [record(DatasetRecord, row) for row in s.scalars(query)]
 
 
-def set_preparing(session: Session, dataset_id: str) -> None:
-    """A worker opens it."""
-    rows.by_id(session, Dataset, dataset_id).state = "preparing"
+def set_preparing(s: Session, dataset_id: str) -> None:
+    """A worker prepares it now."""
+    row = by_id(s, Dataset, "dataset", dataset_id)
+    if row.state in _WAITING:
+        row.state = "preparing"
 
 
-def set_ready(session: Session, dataset_id: str, *, meta: Mapping[str, Any], arrays_digest: str) -> None:
-    """It is prepared: classes, splits and shapes are known."""
-    row = rows.by_id(session, Dataset, dataset_id)
-    row.state, row.failure, row.meta, row.arrays_digest = "ready", None, dict(meta), arrays_digest
+def set_ready(s: Session, dataset_id: str, *, meta: Mapping[str, Any], arrays_digest: str) -> None:
+    """It was prepared. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Dataset, "dataset", dataset_id)
+    if row.state in _WAITING:
+        row.state, row.meta, row.arrays_digest = "ready", plain(meta), arrays_digest
 
 
-def set_refused(session: Session, dataset_id: str, failure: Mapping[str, Any]) -> None:
-    """It was refused, and why."""
-    row = rows.by_id(session, Dataset, dataset_id)
-    row.state, row.failure = "refused", dict(failure)
-
-
-def _record(row: Dataset) -> DatasetRecord:
-    return DatasetRecord(
-        id=row.id,
-        project_id=row.project_id,
-        name=row.name,
-        kind=row.kind,
-        state=cast(DatasetState, row.state),
-        upload_digest=row.upload_digest,
-        options=row.options,
-        meta=row.meta,
-        arrays_digest=row.arrays_digest,
-        failure=row.failure,
-        created_at=rows.iso(row.created_at),
-    )
+def set_refused(s: Session, dataset_id: str, failure: Mapping[str, Any]) -> None:
+    """It cannot be used, and why. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Dataset, "dataset", dataset_id)
+    if row.state in _WAITING:
+        row.state, row.failure = "refused", plain(failure)

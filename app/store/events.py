@@ -1,4 +1,4 @@
-"""Events: what happened, to whom, in order. Written by the coordinator in the transaction of the thing itself."""
+"""What happened, in order. The id is that of the server-sent event: a reader asks for what came after one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,43 +6,30 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.store import rows
 from app.store.records import EventRecord
+from app.store.rows import plain, record
 from app.store.tables import Event
 
 
-def add(
-    session: Session, *, project_id: str, kind: str, payload: Mapping[str, Any], search_id: str | None = None
-) -> int:
-    """Write one event; answers its id."""
-    row = Event(project_id=project_id, search_id=search_id, kind=kind, payload=dict(payload))
-    session.add(row)
-    session.flush()
+def add(s: Session, *, project_id: str, search_id: str | None = None, kind: str, payload: Mapping[str, Any]) -> int:
+    """Note an event; its id.
+
+    PostgreSQL hands out ids before the commit, so that a reader could see a later id first and then skip the
+    earlier: writers of one project wait for each other there. SQLite has one writer at a time anyway.
+    """
+    if s.get_bind().dialect.name == "postgresql":
+        s.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"events/{project_id}"))))
+    row = Event(project_id=project_id, search_id=search_id, kind=kind, payload=plain(payload))
+    s.add(row)
+    s.flush()
     return row.id
 
 
 def after(
-    session: Session, project_id: str, *, after_id: int, limit: int, search_id: str | None = None
+    s: Session, project_id: str, *, search_id: str | None = None, after_id: int = 0, limit: int = 100
 ) -> list[EventRecord]:
-    """Events with a greater id, in order."""
-    wanted = select(Event).where(Event.project_id == project_id, Event.id > after_id)
+    """The project's events, or one search's, behind an id, in order."""
+    query = select(Event).where(Event.project_id == project_id, Event.id > after_id)
     if search_id is not None:
-        wanted = wanted.where(Event.search_id == search_id)
-    found = session.execute(wanted.order_by(Event.id).limit(limit)).scalars()
-    return [_record(row) for row in found]
-
-
-def newest_id(session: Session, project_id: str) -> int:
-    """The id of the latest event, 0 if there is none."""
-    return session.execute(select(func.max(Event.id)).where(Event.project_id == project_id)).scalar() or 0
-
-
-def _record(row: Event) -> EventRecord:
-    return EventRecord(
-        id=row.id,
-        project_id=row.project_id,
-        search_id=row.search_id,
-        kind=row.kind,
-        payload=row.payload,
-        at=rows.iso(row.at),
-    )
+        query = query.where(Event.search_id == search_id)
+    return [record(EventRecord, row) for row in s.scalars(query.order_by(Event.id).limit(limit))]

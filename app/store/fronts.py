@@ -1,61 +1,47 @@
-"""Fronts, stored per search and profile: updated with the trial that changes them, equal to a recomputation."""
+"""Fronts: stored per search and profile, and always what a recomputation from the trials would give."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from app.search.front import pareto_front
+from app.store import tables
 from app.store.records import FrontPoint
-from app.store.tables import FrontPoint as FrontRow
-from app.store.tables import Measurement, Trial, TrialCost
+
+_P = tables.FrontPoint
 
 
-def update(session: Session, search_id: str, profile_ids: Sequence[str]) -> None:
-    """Bring the stored fronts of a search up to date; call it in the transaction that records a trial."""
+def update(s: Session, search_id: str, profile_ids: Sequence[str]) -> None:
+    """Bring the stored fronts up to date; belongs into the transaction that recorded a trial."""
     for profile_id in profile_ids:
-        mine = (FrontRow.search_id == search_id) & (FrontRow.profile_id == profile_id)
-        session.execute(delete(FrontRow).where(mine))
-        for point in recomputed(session, search_id, profile_id):
-            session.add(
-                FrontRow(
-                    search_id=search_id,
-                    profile_id=profile_id,
-                    number=point.number,
-                    latency_ms=point.latency_ms,
-                    accuracy=point.accuracy,
-                )
-            )
-    session.flush()
+        wanted = {point.number: point for point in recomputed(s, search_id, profile_id)}
+        there = {point.number: point for point in get(s, search_id, profile_id)}
+        if gone := [number for number, point in there.items() if wanted.get(number) != point]:
+            place = (_P.search_id == search_id, _P.profile_id == profile_id)
+            s.execute(delete(_P).where(*place, _P.number.in_(gone)))
+        key = {"search_id": search_id, "profile_id": profile_id}
+        if new := [{**key, **vars(point)} for number, point in wanted.items() if there.get(number) != point]:
+            s.execute(insert(_P), new)
 
 
-def get(session: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
-    """The stored front, fastest first."""
-    wanted = (
-        select(FrontRow)
-        .where(FrontRow.search_id == search_id, FrontRow.profile_id == profile_id)
-        .order_by(FrontRow.latency_ms, FrontRow.number)
+def get(s: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
+    """The stored front, fastest first; each next point is slower and more accurate."""
+    query = select(_P.number, _P.latency_ms, _P.accuracy)
+    query = query.where(_P.search_id == search_id, _P.profile_id == profile_id).order_by(_P.latency_ms)
+    return [FrontPoint(number=n, latency_ms=ms, accuracy=accuracy) for n, ms, accuracy in s.execute(query)]
+
+
+def recomputed(s: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
+    """The front worked out from the complete trials, dense ones too; of equal points the first trial stands."""
+    t, c = tables.Trial, tables.TrialCost
+    query = (
+        select(t.number, c.latency_ms, t.accuracy)
+        .join(c, c.trial_id == t.id)
+        .where(t.search_id == search_id, t.state == "complete", t.accuracy.is_not(None))
+        .where(c.profile_id == profile_id)
+        .order_by(t.number)
     )
-    return [
-        FrontPoint(number=row.number, latency_ms=row.latency_ms, accuracy=row.accuracy)
-        for row in session.execute(wanted).scalars()
-    ]
-
-
-def recomputed(session: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
-    """The front as its trials say: complete ones, validation accuracy at the highest fidelity, predicted latency."""
-    wanted = (
-        select(Trial.number, TrialCost.latency_ms, Measurement.value)
-        .join(TrialCost, TrialCost.trial_id == Trial.id)
-        .join(Measurement, Measurement.trial_id == Trial.id)
-        .where(Trial.search_id == search_id, Trial.state == "complete", TrialCost.profile_id == profile_id)
-        .where(Measurement.metric == "accuracy", Measurement.split == "validation")
-        .order_by(Trial.number, Measurement.fidelity, Measurement.position)
-    )
-    points = {
-        number: FrontPoint(number=number, latency_ms=latency_ms, accuracy=accuracy)
-        for number, latency_ms, accuracy in session.execute(wanted).tuples()
-    }
-    candidates = list(points.values())
-    chosen = pareto_front([(1.0 - point.accuracy, point.latency_ms) for point in candidates])
-    return sorted((candidates[i] for i in chosen), key=lambda point: (point.latency_ms, point.number))
+    rows = [(number, latency_ms, accuracy) for number, latency_ms, accuracy in s.execute(query) if accuracy is not None]
+    best = pareto_front([(latency_ms, -accuracy) for _, latency_ms, accuracy in rows])
+    return [FrontPoint(number=rows[i][0], latency_ms=rows[i][1], accuracy=rows[i][2]) for i in best]

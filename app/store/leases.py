@@ -1,40 +1,39 @@
-"""Leases: who may act under a name, until when, and since which epoch.
+"""Leases: who may act under a name until when. Every new term has a later epoch, which fences the one before."""
 
-An epoch grows by one each time the lease changes hands; `renew` takes the row's lock, so a transaction that begins
-with it excludes every other holder until it ends.
-"""
+from datetime import datetime, timedelta
 
-from datetime import UTC, datetime, timedelta
-
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
+from app.store.rows import insert_unless_there
 from app.store.tables import Lease
 
 
-def acquire(session: Session, *, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
-    """Take the lease if it is free or run out; answers the epoch, or None while another holds it."""
-    row = session.execute(select(Lease).where(Lease.name == name).with_for_update()).scalar_one_or_none()
-    until = now + timedelta(seconds=ttl_s)
-    if row is None:
-        row = Lease(name=name, holder=holder, epoch=1, expires_at=until)
-        session.add(row)
-    elif row.holder == holder:
-        row.expires_at = until
-    elif _utc(row.expires_at) <= now:
-        row.holder, row.epoch, row.expires_at = holder, row.epoch + 1, until
-    else:
+def acquire(s: Session, *, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
+    """A new term for `holder`: its epoch, or None while the lease is somebody else's.
+
+    Whoever holds it already gets a new term too, and its old one is over.
+    """
+    expires_at = now + timedelta(seconds=ttl_s)
+    first = {"name": name, "holder": holder, "epoch": 1, "expires_at": expires_at}
+    if insert_unless_there(s, Lease, first):
+        return 1
+    query = select(Lease).where(Lease.name == name).with_for_update()
+    row = s.scalars(query.execution_options(populate_existing=True)).one()
+    if row.holder != holder and row.expires_at > now:
         return None
-    session.flush()
+    row.holder, row.epoch, row.expires_at = holder, row.epoch + 1, expires_at
+    s.flush()
     return row.epoch
 
 
-def renew(session: Session, *, name: str, holder: str, epoch: int, ttl_s: float, now: datetime) -> bool:
-    """Prolong the lease; False if it has passed to another holder or epoch."""
-    mine = (Lease.name == name) & (Lease.holder == holder) & (Lease.epoch == epoch)
-    done = session.execute(update(Lease).where(mine).values(expires_at=now + timedelta(seconds=ttl_s)))
-    return bool(getattr(done, "rowcount", 0))
+def renew(s: Session, *, name: str, holder: str, epoch: int, ttl_s: float, now: datetime) -> bool:
+    """Prolong a term to `now + ttl_s`; False if it is over because a later one began.
 
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    A term that ran out but that nobody followed is prolonged too: only an epoch ends it, no clock. The row stays
+    locked until the transaction ends, so what is written beside a renewal is written by the holder.
+    """
+    term = update(Lease).where(Lease.name == name, Lease.holder == holder, Lease.epoch == epoch)
+    result = s.execute(term.values(expires_at=now + timedelta(seconds=ttl_s)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1

@@ -1,68 +1,58 @@
-"""Models: uploaded, inspected by a worker, then ready or refused."""
+"""Uploaded models. A worker reads each once; then it is ready or refused, and stays so."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.store import rows
-from app.store.records import ModelRecord, ModelState
+from app.store.records import ModelRecord
+from app.store.rows import by_id, found, newest, plain, record
 from app.store.tables import Model
 
-
-def add(session: Session, *, project_id: str, name: str, upload_digest: str) -> ModelRecord:
-    """A new model, waiting for inspection."""
-    row = Model(project_id=project_id, name=name, upload_digest=upload_digest, state="uploaded")
-    session.add(row)
-    session.flush()
-    return _record(row)
+_WAITING = ("uploaded", "inspecting")
 
 
-def get(session: Session, project_id: str, model_id: str) -> ModelRecord:
-    """The model; raises NotFound."""
-    return _record(rows.owned(session, Model, project_id, model_id))
+def add(s: Session, *, project_id: str, name: str, upload_digest: str) -> ModelRecord:
+    """A model whose upload lies in the artefact store."""
+    row = Model(project_id=project_id, name=name, upload_digest=upload_digest)
+    s.add(row)
+    s.flush()
+    return record(ModelRecord, row)
 
 
-def page(session: Session, project_id: str, *, limit: int, after: str | None = None) -> list[ModelRecord]:
-    """A page of the project's models, newest first."""
-    return [_record(row) for row in rows.newest(session, Model, project_id, limit=limit, after=after)]
+def get(s: Session, project_id: str, model_id: str) -> ModelRecord:
+    """One model of the project, else NotFound."""
+    return record(ModelRecord, found(s, Model, "model", project_id, model_id))
 
 
-def waiting(session: Session) -> Sequence[ModelRecord]:
-    """What must be inspected, oldest first; an inspection that was cut off is among them."""
-    return [_record(row) for row in rows.in_states(session, Model, "uploaded", "inspecting")]
+def page(s: Session, project_id: str, *, limit: int, after: str | None = None) -> list[ModelRecord]:
+    """The project's models, newest first, from behind the id `after`."""
+    return [record(ModelRecord, row) for row in newest(s, Model, project_id, limit, after)]
 
 
-def set_inspecting(session: Session, model_id: str) -> None:
-    """A worker opens it."""
-    rows.by_id(session, Model, model_id).state = "inspecting"
+def waiting(s: Session) -> Sequence[ModelRecord]:
+    """Every model that a worker has still to read, oldest first."""
+    query = select(Model).where(Model.state.in_(_WAITING)).order_by(Model.id)
+    return [record(ModelRecord, row) for row in s.scalars(query)]
 
 
-def set_ready(
-    session: Session, model_id: str, *, graph_digest: str, weights_digest: str, spec: Mapping[str, Any]
-) -> None:
-    """It was read: this is what is stored and loaded from now on."""
-    row = rows.by_id(session, Model, model_id)
-    row.state, row.failure = "ready", None
-    row.graph_digest, row.weights_digest, row.spec = graph_digest, weights_digest, dict(spec)
+def set_inspecting(s: Session, model_id: str) -> None:
+    """A worker reads it now."""
+    row = by_id(s, Model, "model", model_id)
+    if row.state in _WAITING:
+        row.state = "inspecting"
 
 
-def set_refused(session: Session, model_id: str, failure: Mapping[str, Any]) -> None:
-    """It was refused, and why."""
-    row = rows.by_id(session, Model, model_id)
-    row.state, row.failure = "refused", dict(failure)
+def set_ready(s: Session, model_id: str, *, graph_digest: str, weights_digest: str, spec: Mapping[str, Any]) -> None:
+    """It was read; `spec` is the JSON of its ModelSpec. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Model, "model", model_id)
+    if row.state in _WAITING:
+        row.state, row.graph_digest, row.weights_digest, row.spec = "ready", graph_digest, weights_digest, plain(spec)
 
 
-def _record(row: Model) -> ModelRecord:
-    return ModelRecord(
-        id=row.id,
-        project_id=row.project_id,
-        name=row.name,
-        state=cast(ModelState, row.state),
-        upload_digest=row.upload_digest,
-        graph_digest=row.graph_digest,
-        weights_digest=row.weights_digest,
-        spec=row.spec,
-        failure=row.failure,
-        created_at=rows.iso(row.created_at),
-    )
+def set_refused(s: Session, model_id: str, failure: Mapping[str, Any]) -> None:
+    """It cannot be used, and why. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Model, "model", model_id)
+    if row.state in _WAITING:
+        row.state, row.failure = "refused", plain(failure)

@@ -1,18 +1,20 @@
-"""Profiles: uploaded ready, or requested and measured by a worker. Immutable once ready."""
+"""Cost profiles: given as a document, and ready at once, or measured by a worker. Immutable once ready."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.store import rows
-from app.store.errors import Conflict
-from app.store.records import ProfileRecord, ProfileState
+from app.store.records import ProfileRecord
+from app.store.rows import by_id, found, newest, plain, plain_or_none, record
 from app.store.tables import Profile
+
+_WAITING = ("requested", "measuring")
 
 
 def add(
-    session: Session,
+    s: Session,
     *,
     project_id: str,
     name: str,
@@ -20,68 +22,52 @@ def add(
     document: Mapping[str, Any] | None = None,
     digest: str | None = None,
 ) -> ProfileRecord:
-    """A new profile: ready if its document is given, else waiting to be measured as `request` says."""
+    """A profile: ready if its document is given, to be measured as `request` says otherwise."""
     row = Profile(
         project_id=project_id,
         name=name,
-        request=dict(request or {}),
-        document=dict(document) if document is not None else None,
-        digest=digest,
         state="requested" if document is None else "ready",
+        request=plain(request or {}),
+        document=plain_or_none(document),
+        digest=digest,
     )
-    session.add(row)
-    session.flush()
-    return _record(row)
+    s.add(row)
+    s.flush()
+    return record(ProfileRecord, row)
 
 
-def get(session: Session, project_id: str, profile_id: str) -> ProfileRecord:
-    """The profile; raises NotFound."""
-    return _record(rows.owned(session, Profile, project_id, profile_id))
+def get(s: Session, project_id: str, profile_id: str) -> ProfileRecord:
+    """One profile of the project, else NotFound."""
+    return record(ProfileRecord, found(s, Profile, "profile", project_id, profile_id))
 
 
-def page(session: Session, project_id: str, *, limit: int, after: str | None = None) -> list[ProfileRecord]:
-    """A page of the project's profiles, newest first."""
-    return [_record(row) for row in rows.newest(session, Profile, project_id, limit=limit, after=after)]
+def page(s: Session, project_id: str, *, limit: int, after: str | None = None) -> list[ProfileRecord]:
+    """The project's profiles, newest first, from behind the id `after`."""
+    return [record(ProfileRecord, row) for row in newest(s, Profile, project_id, limit, after)]
 
 
-def waiting(session: Session) -> Sequence[ProfileRecord]:
-    """What must be measured, oldest first."""
-    return [_record(row) for row in rows.in_states(session, Profile, "requested", "measuring")]
+def waiting(s: Session) -> Sequence[ProfileRecord]:
+    """Every profile that a worker has still to measure, oldest first."""
+    query = select(Profile).where(Profile.state.in_(_WAITING)).order_by(Profile.id)
+    return [record(ProfileRecord, row) for row in s.scalars(query)]
 
 
-def set_measuring(session: Session, profile_id: str) -> None:
-    """A worker measures it."""
-    _unready(session, profile_id).state = "measuring"
+def set_measuring(s: Session, profile_id: str) -> None:
+    """A worker measures it now."""
+    row = by_id(s, Profile, "profile", profile_id)
+    if row.state in _WAITING:
+        row.state = "measuring"
 
 
-def set_ready(session: Session, profile_id: str, *, document: Mapping[str, Any], digest: str) -> None:
-    """It is measured; raises Conflict if it has a document already."""
-    row = _unready(session, profile_id)
-    row.state, row.failure, row.document, row.digest = "ready", None, dict(document), digest
+def set_ready(s: Session, profile_id: str, *, document: Mapping[str, Any], digest: str) -> None:
+    """It was measured. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Profile, "profile", profile_id)
+    if row.state in _WAITING:
+        row.state, row.document, row.digest = "ready", plain(document), digest
 
 
-def set_refused(session: Session, profile_id: str, failure: Mapping[str, Any]) -> None:
-    """It cannot be had, and why."""
-    row = _unready(session, profile_id)
-    row.state, row.failure = "refused", dict(failure)
-
-
-def _unready(session: Session, profile_id: str) -> Profile:
-    row = rows.by_id(session, Profile, profile_id)
-    if row.state == "ready":
-        raise Conflict(f"Profile {profile_id!r} is ready and cannot change: make a new one.")
-    return row
-
-
-def _record(row: Profile) -> ProfileRecord:
-    return ProfileRecord(
-        id=row.id,
-        project_id=row.project_id,
-        name=row.name,
-        state=cast(ProfileState, row.state),
-        request=row.request,
-        document=row.document,
-        digest=row.digest,
-        failure=row.failure,
-        created_at=rows.iso(row.created_at),
-    )
+def set_refused(s: Session, profile_id: str, failure: Mapping[str, Any]) -> None:
+    """It cannot be had, and why. Changes nothing if it is ready or refused already."""
+    row = by_id(s, Profile, "profile", profile_id)
+    if row.state in _WAITING:
+        row.state, row.failure = "refused", plain(failure)

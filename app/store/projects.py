@@ -1,22 +1,30 @@
-"""Projects. For now there is one, made by the first migration."""
+"""Projects. The first migration brings one, `default`."""
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from app.store.errors import NotFound
+from app.store.errors import NotFound, StoreError
 from app.store.records import ProjectRecord
+from app.store.rows import record
 from app.store.tables import Project
 
 DEFAULT = "default"
 
 
-def default(session: Session) -> ProjectRecord:
-    """The one project.
+def default(s: Session) -> ProjectRecord:
+    """The project of whoever names none.
 
     Raises:
-        NotFound: the database was never migrated to a state that has it.
+        StoreError: the database cannot be read, or was never migrated.
     """
-    row = session.execute(select(Project).where(Project.slug == DEFAULT)).scalar_one_or_none()
+    try:
+        row = s.scalars(select(Project).where(Project.slug == DEFAULT)).one_or_none()
+    except (OperationalError, ProgrammingError) as error:
+        raise StoreError(
+            "The database cannot be read or was never set up: check ESPALIER_DATABASE_URL, then run "
+            f"`espalier migrate`. It says: {str(error.orig).splitlines()[0][:200]}"
+        ) from error
     if row is None:
         raise NotFound("project", DEFAULT)
-    return ProjectRecord(id=row.id, slug=row.slug, name=row.name)
+    return record(ProjectRecord, row)

@@ -1,121 +1,118 @@
-"""Searches. Users write `desired`; the coordinator that holds the lease claims them and writes the rest."""
+"""Searches. Users write `desired`; only the coordinator, under its lease, writes `state`."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.search.spec import SearchSpec
-from app.store import rows
+from app.store.errors import Conflict, StoreError
 from app.store.records import SearchRecord, SearchState
+from app.store.rows import by_id, found, newest, plain, plain_or_none, record
 from app.store.tables import Search, now
 
-FINISHED = ("succeeded", "failed", "cancelled")
+ENDED: tuple[SearchState, ...] = ("succeeded", "failed", "cancelled")
 
 
-def add(
-    session: Session, *, project_id: str, spec: SearchSpec, idempotency_key: str | None = None
-) -> SearchRecord:
-    """A new search, queued."""
-    row = Search(
-        project_id=project_id,
-        name=spec.name,
-        spec=spec.to_json(),
-        state="queued",
-        desired="run",
-        seed=spec.seed,
-        idempotency_key=idempotency_key,
-        epoch=0,
-    )
-    session.add(row)
-    session.flush()
-    return _record(row)
+def add(s: Session, *, project_id: str, spec: SearchSpec, idempotency_key: str | None = None) -> SearchRecord:
+    """A queued search; with a key that was used before, the search of then.
+
+    Raises:
+        Conflict: the key was used for another spec.
+    """
+    document = plain(spec.to_json())
+    if (known := _same(s, project_id, idempotency_key, document)) is not None:
+        return known
+    row = Search(project_id=project_id, name=spec.name, spec=document, seed=spec.seed, idempotency_key=idempotency_key)
+    try:
+        with s.begin_nested():
+            s.add(row)
+    except IntegrityError:  # the same key was committed between our look and our insert
+        if (known := _same(s, project_id, idempotency_key, document)) is None:
+            raise
+        return known
+    return record(SearchRecord, row)
 
 
-def get(session: Session, project_id: str, search_id: str) -> SearchRecord:
-    """The search; raises NotFound."""
-    return _record(rows.owned(session, Search, project_id, search_id))
+def get(s: Session, project_id: str, search_id: str) -> SearchRecord:
+    """One search of the project, else NotFound."""
+    return record(SearchRecord, found(s, Search, "search", project_id, search_id))
 
 
-def by_key(session: Session, project_id: str, idempotency_key: str) -> SearchRecord | None:
-    """The search that was submitted with this idempotency key."""
-    wanted = select(Search).where(Search.project_id == project_id, Search.idempotency_key == idempotency_key)
-    row = session.execute(wanted).scalar_one_or_none()
-    return None if row is None else _record(row)
+def by_key(s: Session, project_id: str, key: str) -> SearchRecord | None:
+    """The project's search that was submitted with this idempotency key."""
+    query = select(Search).where(Search.project_id == project_id, Search.idempotency_key == key)
+    row = s.scalars(query).one_or_none()
+    return None if row is None else record(SearchRecord, row)
 
 
 def page(
-    session: Session, project_id: str, *, limit: int, after: str | None = None, state: str | None = None
+    s: Session, project_id: str, *, limit: int, after: str | None = None, state: str | None = None
 ) -> list[SearchRecord]:
-    """A page of the project's searches, newest first."""
-    found = rows.newest(session, Search, project_id, limit=limit, after=after, state=state)
-    return [_record(row) for row in found]
+    """The project's searches, newest first, from behind the id `after`; of one state if that is given."""
+    if state is None:
+        return [record(SearchRecord, row) for row in newest(s, Search, project_id, limit, after)]
+    query = select(Search).where(Search.project_id == project_id, Search.state == state)
+    if after is not None:
+        query = query.where(Search.id < after)
+    return [record(SearchRecord, row) for row in s.scalars(query.order_by(Search.id.desc()).limit(limit))]
 
 
-def request_cancel(session: Session, project_id: str, search_id: str) -> None:
-    """Wish for its end; a finished search stays what it is. Raises NotFound."""
-    rows.owned(session, Search, project_id, search_id).desired = "cancel"
+def request_cancel(s: Session, project_id: str, search_id: str) -> None:
+    """Wish for the end of a search. Idempotent; says nothing to one that has ended."""
+    row = found(s, Search, "search", project_id, search_id)
+    if row.state not in ENDED:
+        row.desired = "cancel"
 
 
-def claim(session: Session, *, holder: str, epoch: int) -> SearchRecord | None:
-    """Take the oldest search that nobody of this epoch works on: queued, or left running by an earlier epoch."""
-    orphaned = (Search.state == "running") & (Search.epoch < epoch)
-    wanted = select(Search).where(or_(Search.state == "queued", orphaned)).order_by(Search.id).limit(1)
-    row = session.execute(wanted.with_for_update(skip_locked=True)).scalar_one_or_none()
+def claim(s: Session, *, holder: str, epoch: int) -> SearchRecord | None:
+    """Take the oldest search that is queued, or was left running by an earlier epoch; it runs under ours now."""
+    left = and_(Search.state == "running", Search.epoch < epoch)
+    query = select(Search).where(or_(Search.state == "queued", left)).order_by(Search.id).limit(1)
+    row = s.scalars(query.with_for_update(skip_locked=True)).one_or_none()
     if row is None:
         return None
     row.state, row.holder, row.epoch = "running", holder, epoch
     row.started_at = row.started_at or now()
-    session.flush()
-    return _record(row)
+    s.flush()
+    return record(SearchRecord, row)
 
 
-def set_phase(session: Session, search_id: str, phase: str) -> None:
-    """What it is busy with."""
-    rows.by_id(session, Search, search_id).phase = phase
+def set_phase(s: Session, search_id: str, phase: str) -> None:
+    """What the search does now."""
+    by_id(s, Search, "search", search_id).phase = phase
 
 
-def set_space(session: Session, search_id: str, space: Mapping[str, Any]) -> None:
-    """What is searched, what was dropped and why, and what can be reached."""
-    rows.by_id(session, Search, search_id).space = dict(space)
+def set_space(s: Session, search_id: str, space: Mapping[str, Any]) -> None:
+    """What it chooses from: units, dropped options with their reasons, reachable ranges."""
+    by_id(s, Search, "search", search_id).space = plain(space)
 
 
-def set_bound(session: Session, search_id: str, bound: Mapping[str, Any]) -> None:
-    """What nothing in the space can beat under the additive model."""
-    rows.by_id(session, Search, search_id).bound = dict(bound)
+def set_bound(s: Session, search_id: str, bound: Mapping[str, Any]) -> None:
+    """What no plan of its space can beat, per profile."""
+    by_id(s, Search, "search", search_id).bound = plain(bound)
 
 
-def finish(
-    session: Session,
-    search_id: str,
-    *,
-    state: Literal["succeeded", "failed", "cancelled"] | str,
-    failure: Mapping[str, Any] | None = None,
-) -> None:
-    """Its end; a search ends once."""
-    row = rows.by_id(session, Search, search_id)
-    if row.state in FINISHED:
-        return
-    row.state, row.phase, row.finished_at = state, None, now()
-    row.failure = dict(failure) if failure is not None else None
+def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any] | None = None) -> bool:
+    """The end of a search. The first end stands: of a search that has ended nothing changes. Whether this was it.
+
+    Raises:
+        StoreError: `state` is no end.
+    """
+    ended = next((end for end in ENDED if end == state), None)
+    if ended is None:
+        raise StoreError(f"{state!r} is no end of a search; its ends are {', '.join(ENDED)}")
+    row = by_id(s, Search, "search", search_id)
+    if row.state in ENDED:
+        return False
+    row.state, row.failure, row.finished_at = ended, plain_or_none(failure), now()
+    return True
 
 
-def _record(row: Search) -> SearchRecord:
-    return SearchRecord(
-        id=row.id,
-        project_id=row.project_id,
-        name=row.name,
-        spec=row.spec,
-        state=cast(SearchState, row.state),
-        phase=row.phase,
-        desired=cast(Literal["run", "cancel"], row.desired),
-        seed=row.seed,
-        failure=row.failure,
-        space=row.space,
-        bound=row.bound,
-        epoch=row.epoch,
-        created_at=rows.iso(row.created_at),
-        started_at=rows.iso_or_none(row.started_at),
-        finished_at=rows.iso_or_none(row.finished_at),
-    )
+def _same(s: Session, project_id: str, key: str | None, document: Mapping[str, Any]) -> SearchRecord | None:
+    known = None if key is None else by_key(s, project_id, key)
+    if known is not None and known.spec != document:
+        raise Conflict(f"The idempotency key {key!r} was used for another search ({known.id}): use a new key.")
+    return known

@@ -1,23 +1,27 @@
 """The tables. One set for SQLite and PostgreSQL; every row belongs to a project, directly or through its search."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     MetaData,
     String,
+    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from app.search.trial import Split, TrialRole, TrialState
 from app.store.ids import new_id
+from app.store.records import DatasetState, ModelState, ProfileState, SearchState
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -33,13 +37,36 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class Utc(TypeDecorator[datetime]):
+    """A time that goes in and comes out in UTC; SQLite by itself would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Convert to UTC; a time without a zone is refused, for it would be guessed."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time needs a zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Say that it is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+GROWING = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only a column that is called INTEGER
+
+
 class Base(DeclarativeBase):
     """Root of the tables."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's protocol
         dict[str, Any]: JSON(none_as_null=True),
-        datetime: DateTime(timezone=True),
+        datetime: Utc,
+        float: Float(53),
         str: String(200),
     }
 
@@ -71,7 +98,7 @@ class Model(Owned, Base):
     __tablename__ = "models"
     __table_args__ = (Index(None, "project_id", "id"), Index(None, "state"))
     name: Mapped[str]
-    state: Mapped[str] = mapped_column(String(20), default="uploaded")
+    state: Mapped[ModelState] = mapped_column(String(20), default="uploaded")
     upload_digest: Mapped[str] = mapped_column(String(64))
     graph_digest: Mapped[str | None] = mapped_column(String(64))
     weights_digest: Mapped[str | None] = mapped_column(String(64))
@@ -86,7 +113,7 @@ class Dataset(Owned, Base):
     __table_args__ = (Index(None, "project_id", "id"), Index(None, "state"))
     name: Mapped[str]
     kind: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(20), default="uploaded")
+    state: Mapped[DatasetState] = mapped_column(String(20), default="uploaded")
     upload_digest: Mapped[str | None] = mapped_column(String(64))
     options: Mapped[dict[str, Any]]
     meta: Mapped[dict[str, Any] | None]
@@ -100,7 +127,7 @@ class Profile(Owned, Base):
     __tablename__ = "profiles"
     __table_args__ = (Index(None, "project_id", "id"), Index(None, "state"))
     name: Mapped[str]
-    state: Mapped[str] = mapped_column(String(20))
+    state: Mapped[ProfileState] = mapped_column(String(20))
     request: Mapped[dict[str, Any]]
     document: Mapped[dict[str, Any] | None]
     digest: Mapped[str | None] = mapped_column(String(64))
@@ -113,14 +140,15 @@ class Search(Owned, Base):
     __tablename__ = "searches"
     __table_args__ = (
         Index(None, "project_id", "id"),
-        Index(None, "state"),
+        Index(None, "project_id", "state", "id"),
+        Index(None, "state", "id"),
         UniqueConstraint("project_id", "idempotency_key"),
     )
     name: Mapped[str]
     spec: Mapped[dict[str, Any]]
-    state: Mapped[str] = mapped_column(String(20), default="queued")
+    state: Mapped[SearchState] = mapped_column(String(20), default="queued")
     phase: Mapped[str | None] = mapped_column(String(20))
-    desired: Mapped[str] = mapped_column(String(20), default="run")
+    desired: Mapped[Literal["run", "cancel"]] = mapped_column(String(20), default="run")
     seed: Mapped[int]
     idempotency_key: Mapped[str | None]
     failure: Mapped[dict[str, Any] | None]
@@ -136,20 +164,25 @@ class Trial(Keyed, Base):
     """One plan of a search; its costs and measurements stand in tables of their own."""
 
     __tablename__ = "trials"
-    __table_args__ = (UniqueConstraint("search_id", "number"), Index(None, "search_id", "state", "number"))
+    __table_args__ = (
+        UniqueConstraint("search_id", "number"),
+        Index(None, "search_id", "state", "number"),
+        Index(None, "search_id", "state", "role", "accuracy"),  # alone answers how far a search is
+    )
     search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"))
     number: Mapped[int]
-    role: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(20))
+    role: Mapped[TrialRole] = mapped_column(String(20))
+    state: Mapped[TrialState] = mapped_column(String(20))
     plan: Mapped[dict[str, Any]]
     plan_digest: Mapped[str] = mapped_column(String(64))
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     recovery_steps: Mapped[int]
     coordinates: Mapped[dict[str, Any]]
     sampler_attributes: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any]]
     files: Mapped[dict[str, Any]]
     failure: Mapped[dict[str, Any] | None]
+    accuracy: Mapped[float | None]  # on validation data, of complete trials; the measurements say it in full
     attempts: Mapped[int] = mapped_column(default=0)
     finished_at: Mapped[datetime | None]
 
@@ -161,7 +194,7 @@ class TrialCost(Base):
     trial_id: Mapped[str] = mapped_column(String(36), ForeignKey("trials.id"), primary_key=True)
     profile_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     position: Mapped[int]
-    latency_ms: Mapped[float] = mapped_column(Float(53))
+    latency_ms: Mapped[float]
     sources: Mapped[dict[str, Any]]
     derivations: Mapped[dict[str, Any]]
 
@@ -171,16 +204,16 @@ class Measurement(Base):
 
     __tablename__ = "measurements"
     __table_args__ = (Index(None, "trial_id"),)
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(GROWING, primary_key=True, autoincrement=True)
     trial_id: Mapped[str] = mapped_column(String(36), ForeignKey("trials.id"))
     position: Mapped[int]
-    metric: Mapped[str] = mapped_column(String(20))
-    split: Mapped[str | None] = mapped_column(String(20))
+    metric: Mapped[Literal["accuracy", "loss", "latency_ms"]] = mapped_column(String(20))
+    split: Mapped[Split | None] = mapped_column(String(20))
     profile_id: Mapped[str | None] = mapped_column(String(64))
-    value: Mapped[float] = mapped_column(Float(53))
-    standard_error: Mapped[float] = mapped_column(Float(53))
+    value: Mapped[float]
+    standard_error: Mapped[float]
     samples: Mapped[int]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     fidelity: Mapped[int]
 
 
@@ -191,8 +224,8 @@ class FrontPoint(Base):
     search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"), primary_key=True)
     profile_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    latency_ms: Mapped[float] = mapped_column(Float(53))
-    accuracy: Mapped[float] = mapped_column(Float(53))
+    latency_ms: Mapped[float]
+    accuracy: Mapped[float]
 
 
 class Artefact(Base):
@@ -211,8 +244,12 @@ class Event(Base):
     """Something that happened; the key grows and is the id of the server-sent event."""
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "search_id", "id"), Index(None, "project_id", "id"))
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    __table_args__ = (
+        Index(None, "search_id", "id"),
+        Index(None, "project_id", "id"),
+        {"sqlite_autoincrement": True},  # never the id of an event that was deleted
+    )
+    id: Mapped[int] = mapped_column(GROWING, primary_key=True, autoincrement=True)
     project_id: Mapped[str] = mapped_column(String(36), ForeignKey("projects.id"))
     search_id: Mapped[str | None] = mapped_column(String(36), ForeignKey("searches.id"))
     kind: Mapped[str] = mapped_column(String(40))

@@ -1,178 +1,149 @@
-"""Trials: written before they start, recorded once when they end."""
+"""Trials: asked for once, recorded once. What is recorded is never written again."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.search.trial import Trial as TrialValue
-from app.store import rows
-from app.store.errors import NotFound
+from app.search.trial import Trial, TrialState
+from app.store import tables
+from app.store.errors import Conflict, NotFound
 from app.store.records import SearchProgress, StoredTrial
-from app.store.tables import Measurement, Trial, TrialCost, now
+from app.store.rows import plain, plain_or_none, shown
+from app.store.trial_rows import cost_rows, measurement_rows, stored_trials, trial_row
 
-FINISHED = ("complete", "infeasible", "stopped", "failed")
+UNFINISHED: tuple[TrialState, ...] = ("queued", "running")
+FINISHED: tuple[TrialState, ...] = ("complete", "infeasible", "stopped", "failed")
+_T = tables.Trial
 
 
-def add_asked(session: Session, search_id: str, trials: Sequence[TrialValue]) -> None:
-    """A batch that was asked for, before any of it runs; numbers that are there already are left alone."""
+def add_asked(s: Session, search_id: str, trials: Sequence[Trial]) -> None:
+    """Queue a batch of trials with their costs; numbers that are there already stay as they are."""
     numbers = [trial.number for trial in trials]
-    there = select(Trial.number).where(Trial.search_id == search_id, Trial.number.in_(numbers))
-    known = set(session.execute(there).scalars())
-    for trial in trials:
-        if trial.number not in known:
-            row = Trial(search_id=search_id, number=trial.number, **_columns(trial))
-            session.add(row)
-            session.flush()
-            _write_parts(session, row.id, trial)
+    there = set(s.scalars(select(_T.number).where(_T.search_id == search_id, _T.number.in_(numbers))))
+    new = {trial.number: trial for trial in trials if trial.number not in there}
+    rows = {number: trial_row(search_id, trial) for number, trial in new.items()}
+    s.add_all(rows.values())
+    s.flush()
+    costs = [cost for number, trial in new.items() for cost in cost_rows(rows[number].id, trial)]
+    if costs:
+        s.execute(insert(tables.TrialCost), costs)
 
 
-def set_running(session: Session, search_id: str, number: int, attempt: int) -> None:
-    """An attempt begins; a finished trial stays finished."""
-    row = _row(session, search_id, number)
-    if row.state not in FINISHED:
+def set_running(s: Session, search_id: str, number: int, attempt: int) -> None:
+    """An attempt at it began. Says nothing to a trial that is recorded; NotFound if nobody asked for it."""
+    row = _row(s, search_id, number)
+    if row.state in UNFINISHED:
         row.state, row.attempts = "running", attempt
 
 
-def record(session: Session, search_id: str, trial: TrialValue) -> bool:
-    """The end of a trial. A trial ends once: a second record changes nothing and answers False."""
-    row = _row(session, search_id, trial.number)
-    if row.state in FINISHED:
+def record(s: Session, search_id: str, trial: Trial) -> bool:
+    """Write down how a trial ended. The first record stands: a second changes nothing. Whether this was the first.
+
+    Raises:
+        NotFound: nobody asked for it.
+        Conflict: it has not ended, or is another plan or seed than the one that was asked for.
+    """
+    if trial.state not in FINISHED:
+        raise Conflict(f"Trial {trial.number} is {trial.state}: only an ended trial is recorded.")
+    row = _row(s, search_id, trial.number)
+    if (row.plan_digest, row.seed) != (trial.plan.digest, trial.seed):
+        raise Conflict(f"Trial {trial.number} was asked for with another plan or seed than the one that ended.")
+    accuracy = trial.value("accuracy", "validation") if trial.state == "complete" else None
+    ended = update(_T).where(_T.id == row.id, _T.state.in_(UNFINISHED))
+    values = {
+        "state": trial.state,
+        "coordinates": plain(trial.coordinates),
+        "sampler_attributes": plain(trial.sampler_attributes),
+        "report": plain(trial.report),
+        "files": plain(trial.files),
+        "failure": plain_or_none(vars(trial.failure)) if trial.failure else None,
+        "accuracy": None if accuracy is None else accuracy.value,
+        "attempts": trial.attempts,
+        "finished_at": tables.now(),
+    }
+    if s.scalars(ended.values(**values).returning(_T.id)).one_or_none() is None:
         return False
-    for column, value in _columns(trial).items():
-        setattr(row, column, value)
-    row.finished_at = now()
-    session.query(TrialCost).filter_by(trial_id=row.id).delete()
-    session.query(Measurement).filter_by(trial_id=row.id).delete()
-    _write_parts(session, row.id, trial)
+    s.execute(delete(tables.TrialCost).where(tables.TrialCost.trial_id == row.id))
+    if costs := cost_rows(row.id, trial):
+        s.execute(insert(tables.TrialCost), costs)
+    if measurements := measurement_rows(row.id, trial):
+        s.execute(insert(tables.Measurement), measurements)
     return True
 
 
-def get(session: Session, search_id: str, number: int) -> StoredTrial:
-    """One trial; raises NotFound."""
-    return _whole(session, [_row(session, search_id, number)])[0]
+def history(s: Session, search_id: str) -> list[Trial]:
+    """Every trial of a search, by number."""
+    return [entry.trial for entry in stored(s, search_id)]
+
+
+def stored(s: Session, search_id: str) -> list[StoredTrial]:
+    """Every trial of a search with its times, by number."""
+    return stored_trials(s, _of(search_id))
 
 
 def page(
-    session: Session, search_id: str, *, limit: int, after_number: int | None = None, state: str | None = None
+    s: Session, search_id: str, *, limit: int, after_number: int | None = None, state: str | None = None
 ) -> list[StoredTrial]:
-    """A page of a search's trials, by number."""
-    wanted = _of(search_id)
+    """A search's trials by number, from behind `after_number`; of one state if that is given."""
+    query = _of(search_id)
     if after_number is not None:
-        wanted = wanted.where(Trial.number > after_number)
+        query = query.where(_T.number > after_number)
     if state is not None:
-        wanted = wanted.where(Trial.state == state)
-    return _whole(session, session.execute(wanted.limit(limit)).scalars().all())
+        query = query.where(_T.state == state)
+    return stored_trials(s, query.limit(limit))
 
 
-def stored(session: Session, search_id: str) -> list[StoredTrial]:
-    """All trials of a search, by number."""
-    return _whole(session, session.execute(_of(search_id)).scalars().all())
+def of_role(s: Session, search_id: str, role: str) -> StoredTrial | None:
+    """The trial with that role (`dense`, `dense_recovered`), without reading the others."""
+    return next(iter(stored_trials(s, _of(search_id).where(_T.role == role).limit(1))), None)
 
 
-def history(session: Session, search_id: str) -> list[TrialValue]:
-    """All trials of a search, by number, as the search library knows them."""
-    return [entry.trial for entry in stored(session, search_id)]
+def get(s: Session, search_id: str, number: int) -> StoredTrial:
+    """One trial of a search, else NotFound."""
+    entries = stored_trials(s, _of(search_id).where(_T.number == number))
+    if not entries:
+        raise NotFound("trial", number)
+    return entries[0]
 
 
-def progress(session: Session, search_ids: Sequence[str]) -> Mapping[str, SearchProgress]:
-    """How far each of these searches is, in two queries however many there are."""
-    ended = case((Trial.state.in_(FINISHED), 1), else_=0)
-    failed = case((Trial.state == "failed", 1), else_=0)
-    counted = (
-        select(Trial.search_id, func.sum(ended), func.sum(failed), func.count(), func.min(Trial.created_at))
-        .where(Trial.search_id.in_(search_ids))
-        .group_by(Trial.search_id)
-    )
-    best = (
-        select(Trial.search_id, func.max(Measurement.value))
-        .join(Measurement, Measurement.trial_id == Trial.id)
-        .where(Trial.search_id.in_(search_ids), Trial.role == "searched", Trial.state == "complete")
-        .where(Measurement.metric == "accuracy", Measurement.split == "validation")
-        .group_by(Trial.search_id)
-    )
-    accuracy: dict[str, float] = dict(session.execute(best).tuples())
-    return {
-        key: SearchProgress(
-            done=int(done),
-            failed=int(lost),
-            asked=asked,
-            best_accuracy=accuracy.get(key),
-            first_asked_at=rows.iso(first),
+def progress(s: Session, search_ids: Sequence[str]) -> dict[str, SearchProgress]:
+    """How far each of these searches is: two queries, whatever their number, and no trial is read."""
+    count, state = func.count(), _T.state
+    best = func.max(_T.accuracy).filter(_T.role == "searched", state == "complete")
+    counts = (
+        select(
+            _T.search_id,
+            count.filter(state.in_(FINISHED)).label("done"),
+            count.filter(state == "failed").label("failed"),
+            count.label("asked"),
+            best.label("best_accuracy"),
         )
-        for key, done, lost, asked, first in session.execute(counted).tuples()
+        .where(_T.search_id.in_(search_ids))
+        .group_by(_T.search_id)
+    )
+    firsts = select(_T.search_id, _T.created_at).where(_T.search_id.in_(search_ids), _T.number == 0)
+    begun = {search_id: shown(created_at) for search_id, created_at in s.execute(firsts)}
+    none = SearchProgress(done=0, failed=0, asked=0, best_accuracy=None, first_asked_at=None)
+    found = {
+        row.search_id: SearchProgress(
+            done=row.done,
+            failed=row.failed,
+            asked=row.asked,
+            best_accuracy=row.best_accuracy,
+            first_asked_at=begun.get(row.search_id),
+        )
+        for row in s.execute(counts)
     }
+    return {search_id: found.get(search_id, none) for search_id in search_ids}
 
 
-def _of(search_id: str) -> Select[Trial]:
-    return select(Trial).where(Trial.search_id == search_id).order_by(Trial.number)
+def _of(search_id: str) -> Select[tables.Trial]:
+    return select(_T).where(_T.search_id == search_id).order_by(_T.number)
 
 
-def _row(session: Session, search_id: str, number: int) -> Trial:
-    row = session.execute(_of(search_id).where(Trial.number == number)).scalar_one_or_none()
+def _row(s: Session, search_id: str, number: int) -> tables.Trial:
+    row = s.scalars(select(_T).where(_T.search_id == search_id, _T.number == number)).one_or_none()
     if row is None:
         raise NotFound("trial", number)
     return row
-
-
-def _columns(trial: TrialValue) -> dict[str, Any]:
-    document = trial.to_json()
-    same = ("role", "state", "plan", "seed", "recovery_steps", "failure", "attempts")
-    free = ("coordinates", "sampler_attributes", "report", "files")
-    return (
-        {name: document[name] for name in same}
-        | {name: dict(document[name]) for name in free}
-        | {"plan_digest": trial.plan.digest}
-    )
-
-
-def _write_parts(session: Session, trial_id: str, trial: TrialValue) -> None:
-    for position, cost in enumerate(trial.costs):
-        fields = asdict(cost)
-        profile = fields.pop("profile")
-        session.add(TrialCost(trial_id=trial_id, profile_id=profile, position=position, **fields))
-    for position, measurement in enumerate(trial.measurements):
-        fields = asdict(measurement)
-        profile = fields.pop("profile")
-        session.add(Measurement(trial_id=trial_id, profile_id=profile, position=position, **fields))
-    session.flush()
-
-
-def _whole(session: Session, found: Sequence[Trial]) -> list[StoredTrial]:
-    keys = [row.id for row in found]
-    costs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for cost in _parts(session, TrialCost, keys):
-        shown = {name: getattr(cost, name) for name in ("latency_ms", "sources", "derivations")}
-        costs[cost.trial_id].append({"profile": cost.profile_id, **shown})
-    measured: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    names = ("metric", "split", "value", "standard_error", "samples", "seed", "fidelity")
-    for item in _parts(session, Measurement, keys):
-        measured[item.trial_id].append({"profile": item.profile_id} | {n: getattr(item, n) for n in names})
-    return [
-        StoredTrial(
-            id=row.id,
-            search_id=row.search_id,
-            trial=_value(row, costs[row.id], measured[row.id]),
-            created_at=rows.iso(row.created_at),
-            finished_at=rows.iso_or_none(row.finished_at),
-        )
-        for row in found
-    ]
-
-
-def _parts(session: Session, table: type[Any], keys: Sequence[str]) -> Sequence[Any]:
-    found: list[Any] = []
-    for start in range(0, len(keys), 500):  # SQLite bounds the number of parameters of a statement
-        some = select(table).where(table.trial_id.in_(keys[start : start + 500])).order_by(table.position)
-        found += session.execute(some).scalars()
-    return found
-
-
-def _value(row: Trial, costs: list[dict[str, Any]], measured: list[dict[str, Any]]) -> TrialValue:
-    names = ("number", "role", "state", "plan", "seed", "recovery_steps", "coordinates", "sampler_attributes")
-    rest = ("report", "files", "failure", "attempts")
-    columns = {name: getattr(row, name) for name in (*names, *rest)}
-    return TrialValue.from_json({**columns, "costs": costs, "measurements": measured})

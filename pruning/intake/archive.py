@@ -71,9 +71,7 @@ class Archive:
             self._check_member(info)
         unpacked = sum(info.file_size for info in files)
         if unpacked > self._limits.total_bytes:
-            raise IntakeError(
-                f"the archive unpacks to {unpacked} bytes; the limit is {self._limits.total_bytes}"
-            )
+            raise IntakeError(f"the archive unpacks to {unpacked} bytes; the limit is {self._limits.total_bytes}")
         _check_overlap(files, size)
         roots = {info.filename.partition("/")[0] for info in infos}
         if len(roots) != 1:

@@ -98,9 +98,7 @@ class Calls:
             return
         if op == "aten.batch_norm.default" and not args["momentum"]:
             args["momentum"] = _MOMENTUM
-            self._notes[f"batch norm without momentum: {_MOMENTUM} is used when statistics are estimated"] = (
-                None
-            )
+            self._notes[f"batch norm without momentum: {_MOMENTUM} is used when statistics are estimated"] = None
         made = self._made(node, op, where)
         entry = Node(id=f"n{len(self.nodes)}", op=op, args=args, outputs=len(made), module=_module(node))
         self._bind_outputs(entry, made, given, written)
@@ -138,9 +136,7 @@ class Calls:
         name = _first_tensor(op, given, where)
         value = self._values[name]
         if value.frozen and not value.counter:
-            raise IntakeError(
-                f"{where} changes a parameter or buffer while the model runs: export it with eval()"
-            )
+            raise IntakeError(f"{where} changes a parameter or buffer while the model runs: export it with eval()")
         read = [_tensor_name(arg, where) for arg in given.values() if "as_tensor" in arg]
         if any(self._dtype(other) != self._dtype(name) for other in read):
             raise IntakeError(f"{where} mixes types in place: write it out of place")
@@ -172,9 +168,7 @@ class Calls:
             raise IntakeError(f"{where} gives {shown(form)}, which the operator does not")
         return fields.text(fields.member(inner, key, where), where)
 
-    def _bind_outputs(
-        self, entry: Node, made: list[str | None], given: Mapping[str, Any], written: str | None
-    ) -> None:
+    def _bind_outputs(self, entry: Node, made: list[str | None], given: Mapping[str, Any], written: str | None) -> None:
         value = _Value(ref=Ref(entry.id), memory=len(self._sharing), integer=OPERATORS[entry.op].integer)
         if written is not None:
             self._overwrite(written, value)
@@ -202,9 +196,7 @@ class Calls:
         if found is None:
             raise IntakeError(f"{where} uses {shown(name)}, which nothing before it makes")
         if found.overwritten:
-            raise IntakeError(
-                f"{where} uses {shown(name)} after a view of it was written in place: write out of place"
-            )
+            raise IntakeError(f"{where} uses {shown(name)} after a view of it was written in place: write out of place")
         return found
 
 

@@ -116,18 +116,14 @@ class GraphDocument:
             IntakeError: another schema number, or a broken document.
         """
         if document.get("schema") != SCHEMA:
-            raise IntakeError(
-                f"graph schema {document.get('schema')!r} is not {SCHEMA}: upload the model again"
-            )
+            raise IntakeError(f"graph schema {document.get('schema')!r} is not {SCHEMA}: upload the model again")
         return cls(
             inputs=tuple(Input(**i | {"shape": tuple(i["shape"])}) for i in document["inputs"]),
             parameters=tuple(
                 Parameter(**p | {"shape": tuple(p["shape"]), "aliases": tuple(p.get("aliases", ()))})
                 for p in document["parameters"]
             ),
-            nodes=tuple(
-                Node(**n | {"args": {k: _decode(v) for k, v in n["args"].items()}}) for n in document["nodes"]
-            ),
+            nodes=tuple(Node(**n | {"args": {k: _decode(v) for k, v in n["args"].items()}}) for n in document["nodes"]),
             outputs=tuple(_ref(o) for o in document["outputs"]),
             notes=tuple(document["notes"]),
         )

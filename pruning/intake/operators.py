@@ -26,9 +26,7 @@ class Operator:
 
 _CONV = "input:T weight:T bias:T?= stride:is= padding:is= dilation:is= groups:i="
 _CONV_PADDED = "input:T weight:T bias:T?= stride:is= padding:s= dilation:is= groups:i="
-_CONV_TRANSPOSED = (
-    "input:T weight:T bias:T?= stride:is= padding:is= output_padding:is= groups:i= dilation:is="
-)
+_CONV_TRANSPOSED = "input:T weight:T bias:T?= stride:is= padding:is= output_padding:is= groups:i= dilation:is="
 _MAX_POOL = "self:T kernel_size:is stride:is= padding:is= dilation:is= ceil_mode:b="
 _AVG_POOL = "self:T kernel_size:is stride:is= padding:is= ceil_mode:b= count_include_pad:b="
 _NEW = "dtype:d?= layout:-?= device:-?= pin_memory:-="
@@ -43,16 +41,15 @@ _TABLE: tuple[tuple[str, str, int], ...] = (
     ("linear.default", "input:T weight:T bias:T?=", 1),
     ("embedding.default", "weight:T indices:T padding_idx:i= scale_grad_by_freq:b= sparse:b=", 1),
     ("prelu.default", "self:T weight:T", 1),
+    ("_weight_norm.default", "v:T g:T dim:i=", 1),
     (
         "batch_norm.default",
-        "input:T weight:T? bias:T? running_mean:T? running_var:T? training:b momentum:f? eps:f "
-        "cudnn_enabled:b",
+        "input:T weight:T? bias:T? running_mean:T? running_var:T? training:b momentum:f? eps:f cudnn_enabled:b",
         1,
     ),
     (
         "instance_norm.default",
-        "input:T weight:T? bias:T? running_mean:T? running_var:T? use_input_stats:b momentum:f? eps:f "
-        "cudnn_enabled:b",
+        "input:T weight:T? bias:T? running_mean:T? running_var:T? use_input_stats:b momentum:f? eps:f cudnn_enabled:b",
         1,
     ),
     ("layer_norm.default", "input:T normalized_shape:is weight:T?= bias:T?= eps:f= cudnn_enable:b=", 1),
@@ -63,6 +60,7 @@ _TABLE: tuple[tuple[str, str, int], ...] = (
     ("mm.default bmm.default", "self:T mat2:T", 1),
     ("addmm.default", "self:T mat1:T mat2:T beta:n= alpha:n=", 1),
     ("baddbmm.default", "self:T batch1:T batch2:T beta:n= alpha:n=", 1),
+    ("outer.default", "self:T vec2:T", 1),
     ("einsum.default", "equation:s tensors:Ts path:is?=", 1),
     (
         "scaled_dot_product_attention.default",
@@ -87,12 +85,14 @@ _TABLE: tuple[tuple[str, str, int], ...] = (
     ("glu.default", "self:T dim:i=", 1),
     ("softmax.int log_softmax.int", "self:T dim:i dtype:d?=", 1),
     ("logsumexp.default", "self:T dim:is keepdim:b=", 1),
-    ("dropout.default feature_dropout.default alpha_dropout.default", "input:T p:f train:b", 1),
+    ("dropout.default feature_dropout.default", "input:T p:f train:b", 1),
+    ("alpha_dropout.default feature_alpha_dropout.default", "input:T p:f train:b", 1),
     # pooling and resampling
-    ("max_pool1d.default max_pool2d.default", _MAX_POOL, 1),
+    ("max_pool1d.default max_pool2d.default max_pool3d.default", _MAX_POOL, 1),
     ("avg_pool1d.default", _AVG_POOL, 1),
-    ("avg_pool2d.default", f"{_AVG_POOL} divisor_override:i?=", 1),
+    ("avg_pool2d.default avg_pool3d.default", f"{_AVG_POOL} divisor_override:i?=", 1),
     ("adaptive_avg_pool1d.default adaptive_avg_pool2d.default", "self:T output_size:is", 1),
+    ("adaptive_avg_pool3d.default", "self:T output_size:is", 1),
     ("adaptive_max_pool1d.default adaptive_max_pool2d.default", "self:T output_size:is", 2),
     ("upsample_nearest1d.vec upsample_nearest2d.vec", "input:T output_size:is? scale_factors:fs?", 1),
     (
@@ -214,9 +214,7 @@ _STRINGS: dict[str, dict[str, str]] = {
     "aten.div.Tensor_mode": {"rounding_mode": "floor|trunc"},
     "aten.div.Scalar_mode": {"rounding_mode": "floor|trunc"},
     "aten.pad.default": {"mode": "constant|reflect|replicate|circular"},
-    "aten.einsum.default": {
-        "equation": "[a-zA-Z]{0,16}([, ]{1,2}[a-zA-Z]{0,16}){0,7}( ?-> ?[a-zA-Z]{0,16})?"
-    },
+    "aten.einsum.default": {"equation": "[a-zA-Z]{0,16}([, ]{1,2}[a-zA-Z]{0,16}){0,7}( ?-> ?[a-zA-Z]{0,16})?"},
 }
 
 
@@ -236,8 +234,4 @@ OPERATORS: dict[str, Operator] = {
     f"aten.{name}": _operator(f"aten.{name}", signature, outputs)
     for names, signature, outputs in _TABLE
     for name in names.split()
-} | {
-    name: _operator(name, signature, 1, integer=True)
-    for names, signature in _INTEGERS
-    for name in names.split()
-}
+} | {name: _operator(name, signature, 1, integer=True) for names, signature in _INTEGERS for name in names.split()}

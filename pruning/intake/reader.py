@@ -23,9 +23,7 @@ _SCHEMA_MAJOR = 8
 _AGAIN = "export the model again with torch 2.13 or newer, or use `espalier convert`"
 
 
-def read_exported_program(
-    path: Path, limits: Limits | None = None
-) -> tuple[GraphDocument, dict[str, RawTensor]]:
+def read_exported_program(path: Path, limits: Limits | None = None) -> tuple[GraphDocument, dict[str, RawTensor]]:
     """The graph of a `.pt2` file and its tensors, keyed by the graph's parameter identifiers.
 
     Raises:
@@ -38,9 +36,7 @@ def read_exported_program(
         program = fields.parse_json(archive.read(where, limits.json_bytes), where)
         version = fields.member(fields.member(program, "schema_version", where), "major", where)
         if version != _SCHEMA_MAJOR:
-            raise IntakeError(
-                f"the program has schema {fields.shown(version)}, not {_SCHEMA_MAJOR}: {_AGAIN}"
-            )
+            raise IntakeError(f"the program has schema {fields.shown(version)}, not {_SCHEMA_MAJOR}: {_AGAIN}")
         stored: dict[str, StoredTensor] = {}
         for folder, kind in (("data/constants", "constants"), ("data/weights", "weights")):
             stored |= read_tensors(archive, folder, f"{folder}/{name}_{kind}_config.json", limits)

@@ -19,6 +19,7 @@ IN_PLACE: dict[str, str] = {
     "aten.dropout_.default": "aten.dropout.default",
     "aten.feature_dropout_.default": "aten.feature_dropout.default",
     "aten.alpha_dropout_.default": "aten.alpha_dropout.default",
+    "aten.feature_alpha_dropout_.default": "aten.feature_alpha_dropout.default",
     "aten.add_.Tensor": "aten.add.Tensor",
     "aten.add_.Scalar": "aten.add.Scalar",
     "aten.sub_.Tensor": "aten.sub.Tensor",
@@ -90,7 +91,8 @@ VIEWS: frozenset[str] = frozenset(
         "permute.default transpose.int t.default numpy_T.default movedim.int movedim.intlist unfold.default",
         "chunk.default split.Tensor split_with_sizes.default tensor_split.sections unbind.int",
         "select.int slice.Tensor narrow.default contiguous.default detach.default alias.default",
-        "to.dtype to.other type_as.default dropout.default feature_dropout.default alpha_dropout.default",
+        "to.dtype to.other type_as.default dropout.default feature_dropout.default",
+        "alpha_dropout.default feature_alpha_dropout.default",
     )
     for name in names.split()
 )

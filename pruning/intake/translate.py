@@ -35,16 +35,12 @@ class Translation:
         self._input_specs = fields.items(specs, "the model's inputs", limits.nodes)
         specs = fields.member(signature, "output_specs", "the signature")
         self._output_specs = fields.items(specs, "the model's outputs", limits.items)
-        self._values = fields.mapping(
-            fields.member(self._graph, "tensor_values", "the graph"), "tensor values"
-        )
+        self._values = fields.mapping(fields.member(self._graph, "tensor_values", "the graph"), "tensor values")
         self._stored = stored
         self._inputs: list[Input] = []
         self._parameters: dict[tuple[Any, ...], Parameter] = {}
         self.tensors: dict[str, RawTensor] = {}
-        self._notes: list[str] = [
-            "dropped unread: sample inputs, guards, metadata, containers of inputs and outputs"
-        ]
+        self._notes: list[str] = ["dropped unread: sample inputs, guards, metadata, containers of inputs and outputs"]
         self._calls = Calls(limits, self._values)
 
     def document(self) -> GraphDocument:
@@ -57,9 +53,7 @@ class Translation:
             self._input(*fields.union(spec, f"input {index}"), f"input {index}")
         if not self._inputs:
             raise IntakeError("the model takes no tensor: export it with an example input")
-        nodes = fields.items(
-            fields.member(self._graph, "nodes", "the graph"), "the graph", self._limits.nodes
-        )
+        nodes = fields.items(fields.member(self._graph, "nodes", "the graph"), "the graph", self._limits.nodes)
         for node in nodes:
             self._calls.add(node)
         outputs = self._outputs()
@@ -120,9 +114,7 @@ class Translation:
             raise IntakeError(f"{where} is a single number; every input needs its batch as first dimension")
         shape = [self._size(size, where, dim) for dim, size in enumerate(sizes)]
         if shape[0] is not None:
-            self._notes.append(
-                f"the batch of {given} is fixed to {shape[0]}: export with a dynamic first dimension"
-            )
+            self._notes.append(f"the batch of {given} is fixed to {shape[0]}: export with a dynamic first dimension")
         identifier = f"i{len(self._inputs)}"
         entry = Input(id=identifier, name=given, shape=tuple(shape), dtype=SCALAR_TYPES[code])
         self._inputs.append(entry)
@@ -149,14 +141,10 @@ class Translation:
             where = f"output {index}"
             kind, inner = fields.union(spec, where)
             argument = fields.member(inner, "arg", where)
-            if kind == "buffer_mutation" and str(fields.member(inner, "buffer_name", where)).endswith(
-                _COUNTER
-            ):
+            if kind == "buffer_mutation" and str(fields.member(inner, "buffer_name", where)).endswith(_COUNTER):
                 continue
             if kind != "user_output":
-                raise IntakeError(
-                    f"{where} is of kind {shown(kind)}: the model must not change its own state"
-                )
+                raise IntakeError(f"{where} is of kind {shown(kind)}: the model must not change its own state")
             form, value = fields.union(argument, where)
             if form == "as_tensor":
                 refs.append(self._calls.tensor(value, where))

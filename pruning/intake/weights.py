@@ -92,9 +92,7 @@ class _Layout:
         """Of the storage, counted from its start."""
         if not self.elements:
             return 0
-        last = self.offset + sum(
-            (size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)
-        )
+        last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         return (last + 1) * ITEM_BYTES[self.dtype]
 
 

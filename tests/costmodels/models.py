@@ -29,9 +29,7 @@ def linear(name: str, inputs: int, outputs: int) -> LayerSpec:
     return LayerSpec(name=name, parameter=f"{name}.w", op="linear", in_channels=inputs, out_channels=outputs)
 
 
-def group(
-    name: str, producers: list[LayerSpec], consumers: list[LayerSpec], reason: str = ""
-) -> ChannelGroup:
+def group(name: str, producers: list[LayerSpec], consumers: list[LayerSpec], reason: str = "") -> ChannelGroup:
     """A group over whole output dimensions of its producers and whole input dimensions of its consumers."""
     cuts = [Cut(parameter=p.parameter, dim=0, role="producer") for p in producers]
     cuts += [Cut(parameter=c.parameter, dim=1, role="consumer") for c in consumers]

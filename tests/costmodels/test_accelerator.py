@@ -1,5 +1,7 @@
 """The catalogue: every number sourced, unknowns said, rules that fit the hardware's words."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ def test_every_entry_loads_and_says_what_it_does_not_know(name: str) -> None:
     assert entry.unknown
     assert entry.summary
     assert len(entry.digest) == 64
+    assert json.loads(json.dumps(entry.to_json()))["rewards"][0] == "channel"
     assert all(figure.source for figure in entry.peak_macs_per_s.values())
 
 

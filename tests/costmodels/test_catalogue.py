@@ -49,14 +49,10 @@ def test_a_cut_group_shrinks_producer_and_consumer() -> None:
 
 def test_shares_add_up_to_one() -> None:
     profile = profile_of(MODEL, network_latency_ms=MODEL.macs / 1e6 + 1.0)
-    cost = network_cost(
-        MODEL, plan(b0_conv1=Channel(0.5), b1_conv2=Unstructured(0.9)), cost_model(profile, MODEL)
-    )
+    cost = network_cost(MODEL, plan(b0_conv1=Channel(0.5), b1_conv2=Unstructured(0.9)), cost_model(profile, MODEL))
     assert sum(cost.sources.values()) == pytest.approx(1.0)
     assert sum(cost.derivations.values()) == pytest.approx(1.0)
-    assert cost.overhead_ms + sum(c.latency_ms for c in cost.layers.values()) == pytest.approx(
-        cost.latency_ms
-    )
+    assert cost.overhead_ms + sum(c.latency_ms for c in cost.layers.values()) == pytest.approx(cost.latency_ms)
 
 
 def test_what_the_layers_leave_of_the_network_is_overhead() -> None:
@@ -80,16 +76,13 @@ def test_rows_of_no_layer_of_ours_are_time_that_no_plan_touches() -> None:
     priced = table(profile_of(MODEL, rows=(*profile_of(MODEL).rows, extra)))
     assert priced.overhead_ms == pytest.approx(0.25)
     assert priced.report.unused == ("pooling",)
-    whole = table(
-        profile_of(MODEL, rows=(*profile_of(MODEL).rows, extra), network_latency_ms=MODEL.macs / 1e6 + 1)
-    )
+    whole = table(profile_of(MODEL, rows=(*profile_of(MODEL).rows, extra), network_latency_ms=MODEL.macs / 1e6 + 1))
     assert whole.overhead_ms == pytest.approx(1.0)
 
 
 def test_names_match_without_their_wrappers() -> None:
     rows = tuple(
-        ProfileRow(layer=f"module/{la.name.replace('.', '/').upper()}.weight", latency_ms=1.0)
-        for la in MODEL.layers
+        ProfileRow(layer=f"module/{la.name.replace('.', '/').upper()}.weight", latency_ms=1.0) for la in MODEL.layers
     )
     report = match(profile_of(MODEL, rows=rows), MODEL)
     assert (report.macs_share, report.by_name, report.unused) == (1.0, 0, ())
@@ -122,9 +115,7 @@ def test_coverage_is_gated_and_the_rest_is_said_to_be_modelled() -> None:
 
 def test_a_profile_of_another_width_does_not_match() -> None:
     wide = profile_of(blocks(width=32, count=2))
-    rows = tuple(
-        ProfileRow(layer=r.layer, latency_ms=r.latency_ms, in_channels=32, out_channels=32) for r in wide.rows
-    )
+    rows = tuple(ProfileRow(layer=r.layer, latency_ms=r.latency_ms, in_channels=32, out_channels=32) for r in wide.rows)
     report = match(profile_of(MODEL, rows=rows), MODEL)
     assert set(report.misshapen) == {layer.name for layer in MODEL.layers}
     with pytest.raises(MatchError, match="other channel counts"):

@@ -47,9 +47,7 @@ def profiles(draw: st.DrawFn) -> Profile:
     names = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
     rows = [ProfileRow(layer=name, latency_ms=draw(times)) for name in names]
     for name in names:
-        extra = draw(
-            st.lists(st.tuples(patterns, st.integers(1, 512), st.integers(1, 512)), max_size=3, unique=True)
-        )
+        extra = draw(st.lists(st.tuples(patterns, st.integers(1, 512), st.integers(1, 512)), max_size=3, unique=True))
         for pattern, inputs, outputs in extra:
             std_ms = draw(st.none() | st.floats(0, 10))
             row = ProfileRow(
@@ -89,9 +87,7 @@ def test_a_spreadsheet_sees_no_formula(profile: Profile) -> None:
 
 
 def test_formula_names_come_back_as_they_were() -> None:
-    rows = [
-        ProfileRow(layer=n, latency_ms=1.0) for n in ("=1+1", "@x", "'quoted", "-", "a,b", 'say "x"', "#c")
-    ]
+    rows = [ProfileRow(layer=n, latency_ms=1.0) for n in ("=1+1", "@x", "'quoted", "-", "a,b", 'say "x"', "#c")]
     assert Profile.from_csv(profile_of(*rows).to_csv()).rows == tuple(rows)
 
 
@@ -142,8 +138,8 @@ def test_units_are_converted_and_two_at_once_refused() -> None:
 
 
 def test_spreadsheet_habits_are_understood() -> None:
-    text = "# name: bench;;\n# device: a, b;;\n# batch: 4;;\n# precision: int8;;\n\nlayer;latency_ms;note\n"
-    text += "a;1.0;x\n"
+    text = "# name: bench;;\n# device: a, b;;\n# batch: 4;;\n# precision: int8;;\n# source: vendor;;\n"
+    text += "\nlayer;latency_ms;note\na;1.0;x\n"
     profile = Profile.from_csv(text)
     assert (profile.device, profile.batch, profile.rows[0].layer) == ("a, b", 4, "a")
 
@@ -157,9 +153,9 @@ def test_shares_beside_patterns_must_agree() -> None:
 
 def test_missing_header_fields_are_named_and_can_be_given() -> None:
     table = "layer,latency_ms\na,1.0\n"
-    assert sum("is missing" in p for p in problems_of(table)) == 4
-    given_header = {"name": "n", "device": "d", "batch": 1, "precision": "float32"}
-    assert Profile.from_csv(table, given_header).source == "measured"
+    assert sum("is missing" in p for p in problems_of(table)) == 5
+    given_header = {"name": "n", "device": "d", "batch": 1, "precision": "float32", "source": "simulated"}
+    assert Profile.from_csv(table, given_header).source == "simulated"
 
 
 @pytest.mark.parametrize(
@@ -179,9 +175,7 @@ def test_missing_header_fields_are_named_and_can_be_given() -> None:
     ],
 )
 def test_bad_json_rows_are_refused_by_number(change: dict[str, object], word: str) -> None:
-    document = profile_of(
-        ProfileRow(layer="a", latency_ms=1.0), ProfileRow(layer="b", latency_ms=1.0)
-    ).to_json()
+    document = profile_of(ProfileRow(layer="a", latency_ms=1.0), ProfileRow(layer="b", latency_ms=1.0)).to_json()
     document["rows"][1].update(change)
     with pytest.raises(ProfileError) as caught:
         Profile.from_json(document)

@@ -14,12 +14,8 @@ LAYER = conv("a", 16, 32)
 FULL = (16, 32)
 
 
-def row(
-    latency_ms: float, pattern: str = "dense", inputs: int | None = None, outputs: int | None = None
-) -> ProfileRow:
-    return ProfileRow(
-        layer="a", pattern=pattern, in_channels=inputs, out_channels=outputs, latency_ms=latency_ms
-    )
+def row(latency_ms: float, pattern: str = "dense", inputs: int | None = None, outputs: int | None = None) -> ProfileRow:
+    return ProfileRow(layer="a", pattern=pattern, in_channels=inputs, out_channels=outputs, latency_ms=latency_ms)
 
 
 def table_of(*rows: ProfileRow, layer: LayerSpec = LAYER) -> LayerTable:
@@ -48,9 +44,7 @@ GRID = (row(8.0), row(5.0, "dense", 8), row(4.0, "dense", None, 16), row(3.0, "d
         ((1, 1), (3.0, "clamped")),
     ],
 )
-def test_a_full_grid_is_bilinear_inside_and_flat_outside(
-    shape: tuple[int, int], expected: tuple[float, str]
-) -> None:
+def test_a_full_grid_is_bilinear_inside_and_flat_outside(shape: tuple[int, int], expected: tuple[float, str]) -> None:
     assert priced(table_of(*GRID), shape, Dense()) == expected
 
 
@@ -82,9 +76,7 @@ SPARSE = (row(8.0), row(6.0, "unstructured@0.5"), row(2.0, "unstructured@0.9"))
         (0.98, (2.0, "clamped")),
     ],
 )
-def test_density_is_linear_between_rows_and_never_from_dense(
-    sparsity: float, expected: tuple[float, str]
-) -> None:
+def test_density_is_linear_between_rows_and_never_from_dense(sparsity: float, expected: tuple[float, str]) -> None:
     assert priced(table_of(*SPARSE), FULL, Unstructured(sparsity)) == expected
 
 
@@ -121,16 +113,12 @@ times = st.floats(0.01, 100)
 def tables(draw: st.DrawFn) -> LayerTable:
     shapes = draw(st.sets(st.tuples(st.integers(1, 16), st.integers(1, 32)), max_size=6)) - {FULL}
     rows = [row(draw(times))] + [row(draw(times), "dense", i, o) for i, o in sorted(shapes)]
-    for text in draw(
-        st.sets(st.sampled_from(["unstructured@0.5", "unstructured@0.8", "keep2of4", "keep1of2"]))
-    ):
+    for text in draw(st.sets(st.sampled_from(["unstructured@0.5", "unstructured@0.8", "keep2of4", "keep1of2"]))):
         rows.append(row(draw(times), text))
     return table_of(*rows)
 
 
-wanted = st.builds(Unstructured, st.floats(0, 0.99)) | st.sampled_from(
-    [NM(2, 4), NM(1, 4), NM(3, 4), Dense()]
-)
+wanted = st.builds(Unstructured, st.floats(0, 0.99)) | st.sampled_from([NM(2, 4), NM(1, 4), NM(3, 4), Dense()])
 shapes_wanted = st.tuples(st.integers(1, 16), st.integers(1, 32))
 
 

@@ -59,21 +59,27 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
         self.x = Ref("i0")
+        self.place = ""  # module path of the calls that give none
 
     def parameter(self, name: str, *shape: int, kind: str = "parameter", trainable: bool = True) -> Ref:
         entry = Parameter(
-            id=f"p{len(self.parameters)}", name=name, kind=kind, shape=shape, dtype=self.dtype, trainable=trainable
+            id=f"p{len(self.parameters)}",
+            name=name,
+            kind=kind,
+            shape=shape,
+            dtype=self.dtype,
+            trainable=trainable,
         )
         self.parameters.append(entry)
         kinds = graphnet.DTYPES[self.dtype]
-        fan = shape[1:] and torch.Size(shape[1:]).numel() or 1
+        fan = (shape[1:] and torch.Size(shape[1:]).numel()) or 1
         self.tensors[entry.id] = torch.randn(shape, generator=self.generator, dtype=kinds) / fan**0.5
         if "running_var" in name:
             self.tensors[entry.id] = torch.rand(shape, generator=self.generator, dtype=kinds) + 0.5
         return Ref(entry.id)
 
     def call(self, /, op: str, module: str = "", outputs: int = 1, **args: Argument) -> Ref:
-        node = Node(id=f"n{len(self.nodes)}", op=f"aten.{op}", args=args, outputs=outputs, module=module)
+        node = Node(id=f"n{len(self.nodes)}", op=f"aten.{op}", args=args, outputs=outputs, module=module or self.place)
         self.nodes.append(node)
         return Ref(node.id)
 

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +10,16 @@ from torch import Tensor, nn
 
 from pruning.apply import Pruned, Pruning, RecoveryRun, prune, pruned_in_place
 from pruning.errors import ConstraintError, PlanError, RecoveryError
+from pruning.export import cut_channels
+from pruning.graphnet import GraphNet
 from pruning.layers import ChannelGroup
 from pruning.patterns import NM, Channel, Dense, Pattern, Unstructured
 from pruning.plan import PruningPlan
 from pruning.pruners import PRUNERS
 from pruning.recover import RecoveryConfig
+from pruning.trace import trace
 from pruning.verify import verify
+from tests.pruning.graphs import load_net
 from tests.pruning.small import SPEC, Small, data, small, survivors
 
 loss = nn.functional.cross_entropy
@@ -95,17 +100,13 @@ def test_the_masked_model_is_the_smaller_model(name: str, patterns: dict[str, Pa
 
 @every_pruner
 @every_plan
-def test_the_callers_model_is_untouched_and_the_result_is_plain(
-    name: str, patterns: dict[str, Pattern]
-) -> None:
+def test_the_callers_model_is_untouched_and_the_result_is_plain(name: str, patterns: dict[str, Pattern]) -> None:
     net = small()
     before = {key: value.clone() for key, value in net.state_dict().items()}
     pruned = prune(net, SPEC, plan(patterns, name), recovery(steps=2))
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     assert not net.training and not pruned.net.training
-    assert {key: v.shape for key, v in pruned.net.state_dict().items()} == {
-        k: v.shape for k, v in before.items()
-    }
+    assert {key: v.shape for key, v in pruned.net.state_dict().items()} == {k: v.shape for k, v in before.items()}
     assert [type(a) for a in pruned.net.modules()] == [type(b) for b in net.modules()]
     assert all(p.requires_grad for p in pruned.net.parameters())
 
@@ -277,3 +278,24 @@ def test_a_report_is_json() -> None:
     document = prune(small(), SPEC, plan(PLANS["one of each"])).report.to_json()
     assert document["layers"][1]["pattern"] == "keep2of4"
     assert document["groups"][0]["kept"] == 4
+
+
+@every_pruner
+def test_an_uploaded_graph_is_pruned_cut_and_unharmed(name: str, tmp_path: Path) -> None:
+    batches, module = data(), small()
+    module.drop.p = 0.0  # an export in evaluation mode has lost it
+    net = load_net(module, (batches[0][0][:2],), tmp_path)
+    spec, before = trace(net), deepcopy(net.state_dict())
+    layers = {layer.name: layer for layer in spec.layers}
+    patterns: dict[str, Pattern] = {"stem": Channel(0.5), "body": NM(keep=2, group=4), "head": Unstructured(0.7)}
+    pruned = prune(net, spec, plan(patterns, name), recovery())
+    assert type(pruned.net) is GraphNet
+    smaller = cut_channels(pruned.net, spec, pruned.kept).eval()
+    assert smaller.get_parameter(layers["body"].parameter).shape == (6, 4, 3, 3)
+    with torch.no_grad():
+        assert torch.allclose(smaller(batches[0][0]), pruned.net(batches[0][0]), atol=1e-5)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    plain = prune(module, SPEC, plan(patterns, name), recovery())  # trains, re-estimates and prunes alike
+    assert [r.zeros for r in pruned.report.layers] == [r.zeros for r in plain.report.layers]
+    with torch.no_grad():
+        assert torch.allclose(pruned.net(batches[0][0]), plain.net(batches[0][0]), atol=1e-3)

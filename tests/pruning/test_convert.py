@@ -32,6 +32,15 @@ def test_the_module_is_left_as_it_is(tmp_path: Path) -> None:
     assert report.inputs == ("x [None, 3, 6, 6] float32",)
 
 
+def test_a_module_that_bounds_its_batch_is_exported_all_the_same(tmp_path: Path) -> None:
+    def forward(m: Lambda, x: Tensor) -> Tensor:
+        torch._check(x.shape[0] < 5000)
+        return m.a(x)
+
+    report = convert(Lambda(forward, a=nn.Linear(4, 3)), torch.randn(2, 4), tmp_path / "m.pt2")
+    assert report.inputs == ("x [None, 4] float32",)
+
+
 def test_refusals_say_why_and_leave_no_file(tmp_path: Path) -> None:
     baked = Lambda(lambda m, x: m.a(x.reshape(2, -1)), a=nn.Linear(4, 3))
     unknown = Lambda(lambda _, x: x.sort(dim=1)[0])

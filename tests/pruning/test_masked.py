@@ -101,9 +101,7 @@ def test_a_layers_pattern_rules_over_the_columns_that_remain(name: str, pattern:
 def test_an_offset_cut_leaves_what_is_not_its_own() -> None:
     cut = Cut(parameter="w", dim=1, role="consumer", repeat=2, offset=3)
     producer = torch.tensor([[1.0], [3.0], [2.0]])
-    group = SharedMask(
-        make("magnitude", Channel(0.6), {}), [(producer, Cut(parameter="", dim=0, role="producer"))], 3
-    )
+    group = SharedMask(make("magnitude", Channel(0.6), {}), [(producer, Cut(parameter="", dim=0, role="producer"))], 3)
     group.advance(0.0)
     w = torch.ones(2, 10)
     assert MaskedWeight(None, [Slice(group, cut)])(w)[0].tolist() == [1, 1, 1, 0, 0, 1, 1, 0, 0, 1]

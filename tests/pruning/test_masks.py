@@ -19,9 +19,7 @@ shapes = st.lists(st.integers(1, 7), min_size=2, max_size=4).map(torch.Size)
 
 @settings(max_examples=60, deadline=None)
 @given(shapes, patterns, st.integers(0, 2**16), st.booleans())
-def test_the_mask_is_what_plain_sorting_finds(
-    shape: torch.Size, pattern: Sparse, seed: int, ties: bool
-) -> None:
+def test_the_mask_is_what_plain_sorting_finds(shape: torch.Size, pattern: Sparse, seed: int, ties: bool) -> None:
     scores = weight(tuple(shape), seed).abs()
     if ties:
         scores = scores.round()  # many equal scores, many zeros
@@ -45,9 +43,7 @@ def test_join_undoes_split_and_spares_whole_tails(shape: torch.Size, pattern: Sp
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("pattern", ELEMENTS, ids=str)
-def test_all_equal_scores_still_give_exact_counts_lowest_index_first(
-    pattern: Sparse, shape: tuple[int, ...]
-) -> None:
+def test_all_equal_scores_still_give_exact_counts_lowest_index_first(pattern: Sparse, shape: tuple[int, ...]) -> None:
     mask = masks.mask(torch.ones(shape), pattern)
     assert torch.equal(mask, survivors(torch.ones(shape), pattern))
     if isinstance(pattern, Unstructured):

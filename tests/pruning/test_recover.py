@@ -55,9 +55,7 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
     assert max(rates) == rates[9] == pytest.approx(0.2)
     assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert rates[-1] == pytest.approx(0.01)
-    assert [s.learning_rate for s in run(small(), steps=3)] == [
-        RecoveryConfig(steps=3).rate(i) for i in range(3)
-    ]
+    assert [s.learning_rate for s in run(small(), steps=3)] == [RecoveryConfig(steps=3).rate(i) for i in range(3)]
 
 
 def test_weight_decay_spares_biases_and_norms() -> None:
@@ -86,9 +84,7 @@ def test_gradients_are_clipped_together() -> None:
     config = RecoveryConfig(steps=1, learning_rate=0.1, warm_up=0.0, weight_decay=0.0, clip_norm=1.0)
     list(recover(net, data(), config, huge))
     moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(net.parameters(), before, strict=True)])
-    assert float(moved.norm()) == pytest.approx(
-        0.1 * 1.9, rel=1e-3
-    )  # Nesterov's first step is (1 + momentum) g
+    assert float(moved.norm()) == pytest.approx(0.1 * 1.9, rel=1e-3)  # Nesterov's first step is (1 + momentum) g
 
 
 def test_masks_move_with_the_steps_and_pruned_weights_stay_zero() -> None:
@@ -115,9 +111,7 @@ def test_batches_that_run_out_are_an_error_and_lists_are_gone_through_again() ->
     assert len(list(recover(small(), data(1), RecoveryConfig(steps=3), loss))) == 3
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"learning_rate": -1.0}, {"steps": -1}, {"momentum": 2.0}, {"clip_norm": 0.0}]
-)
+@pytest.mark.parametrize("wrong", [{"learning_rate": -1.0}, {"steps": -1}, {"momentum": 2.0}, {"clip_norm": 0.0}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(RecoveryError, match=next(iter(wrong))):
         RecoveryConfig(**wrong)
@@ -174,9 +168,7 @@ def graph_norm(nodes: int) -> GraphNet:
 
 def test_a_graphs_statistics_are_the_same_average() -> None:
     net = graph_norm(1)
-    batches = [
-        (3 + 2 * torch.randn(64, 4, generator=torch.Generator().manual_seed(i)), None) for i in range(3)
-    ]
+    batches = [(3 + 2 * torch.randn(64, 4, generator=torch.Generator().manual_seed(i)), None) for i in range(3)]
     assert reestimate_batch_norm(net, batches) == 3
     assert torch.allclose(net.p0, torch.stack([x.mean(0) for x, _ in batches]).mean(0), atol=1e-5)
     assert torch.allclose(net.p1, torch.stack([x.var(0) for x, _ in batches]).mean(0), rtol=1e-5)

@@ -75,7 +75,7 @@ def test_a_database_that_comes_back_is_waited_for(database: Database, monkeypatc
     monkeypatch.setattr("app.jobs.patience._PAUSES_S", (0.0, 0.0))
     failures = iter([OSError("gone"), OSError("gone")])
 
-    def flaky(s: object) -> int:
+    def flaky(_: object) -> int:
         for error in failures:
             raise error
         return 7

@@ -39,9 +39,7 @@ def devices(model: ModelSpec) -> Mapping[str, CostModel]:
     }
 
 
-def exact_ms(
-    model: ModelSpec, built: Space, choices: list[int], cost_models: Mapping[str, CostModel]
-) -> list[float]:
+def exact_ms(model: ModelSpec, built: Space, choices: list[int], cost_models: Mapping[str, CostModel]) -> list[float]:
     return [cost.latency_ms for cost in price_plan(model, built.plan(choices, ""), cost_models)]
 
 
@@ -59,9 +57,7 @@ def test_dense_and_own_options_are_exact_in_any_combination(model: ModelSpec) ->
         choices: list[int | tuple[int, ...]] = []
         for unit in built.units:
             own = [i for la in unit.layers for i in draw.choices(unit.own(la))]
-            plain = [
-                i for i in own if not any(isinstance(p, Channel) for p in unit.options[i].patterns.values())
-            ]
+            plain = [i for i in own if not any(isinstance(p, Channel) for p in unit.options[i].patterns.values())]
             choices.append(tuple(i for i in plain if i))
         plan = built.plan(choices, "")
         expected = [c.latency_ms for c in price_plan(model, plan, cost_models)]
@@ -90,9 +86,7 @@ def test_neighbours_pruned_alike_are_exact_and_positive() -> None:
     for name in ("channel@0.5", "channel@0.9"):
         choices = [next((i for i, o in enumerate(u.options) if o.name == name), 0) for u in built.units]
         last = next(
-            i
-            for i, o in enumerate(built.units[-1].options)
-            if o.name == name.replace("channel", "unstructured")
+            i for i, o in enumerate(built.units[-1].options) if o.name == name.replace("channel", "unstructured")
         )
         choices[-1] = last
         exact = exact_ms(model, built, choices, cost_models)

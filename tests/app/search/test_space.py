@@ -24,9 +24,7 @@ def spec_of(**fields: object) -> SearchSpec:
 def channels_only(model: ModelSpec) -> CostModel:
     """A measured device: rows at full and half channels, nothing for zeros."""
     rows = [ProfileRow(layer=la.name, latency_ms=la.macs / 1e6) for la in model.layers]
-    profile = Profile(
-        name="cpu", device="cpu", batch=1, precision="float32", source="measured", rows=tuple(rows)
-    )
+    profile = Profile(name="cpu", device="cpu", batch=1, precision="float32", source="measured", rows=tuple(rows))
     return cost_model(profile, model)
 
 
@@ -76,9 +74,7 @@ def test_options_that_are_the_same_or_impossible_are_dropped() -> None:
     assert "keeps the same 1 of 16 channels as channel@0.9" in reason(built, "b0.conv1", "channel@0.95")
     assert "3 input channel(s)" in reason(built, "stem", "keep3of4")
     tiny = model_of([linear("fc", 4, 2)], [])
-    assert "none of 8 weights" in reason(
-        space(tiny, spec_of(), {"e": zeros_too(tiny)}), "fc", "unstructured@0.9"
-    )
+    assert "none of 8 weights" in reason(space(tiny, spec_of(), {"e": zeros_too(tiny)}), "fc", "unstructured@0.9")
 
 
 def test_depthwise_layers_take_no_group_pattern() -> None:
@@ -97,9 +93,7 @@ def test_frozen_layers_stay_as_they_are() -> None:
     assert len(unit_of(built, "fc").options) == 1
     assert reason(built, "fc", "all") == "the search freezes this layer"
     assert "'b0.conv2'" in reason(built, "b0.conv1", "channel")
-    assert not any(
-        isinstance(p, Channel) for o in unit_of(built, "b0.conv1").options for p in o.patterns.values()
-    )
+    assert not any(isinstance(p, Channel) for o in unit_of(built, "b0.conv1").options for p in o.patterns.values())
     with pytest.raises(SpecError, match="/frozen_layers"):
         space(MODEL, spec_of(frozen_layers=("b9",)), both(MODEL))
 

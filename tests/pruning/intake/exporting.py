@@ -86,6 +86,26 @@ def _by_hand(m: Lambda, x: Tensor) -> Tensor:
     return torch.einsum("bij,bjd->bid", weights.softmax(dim=-1), v)
 
 
+class ClassToken(nn.Module):
+    """The head and tail of a vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.head = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)[:, 0])
+
+
+def _rotated(m: Lambda, x: Tensor) -> Tensor:
+    angles = torch.outer(torch.arange(x.shape[1]).float(), 1 / 100 ** (torch.arange(0, 4) / 4))
+    u, v = m.a(x)[..., :4], x[..., 4:]
+    return torch.cat([u * angles.cos() - v * angles.sin(), u * angles.sin() + v * angles.cos()], -1)
+
+
 def _activations(_: Lambda, x: Tensor) -> Tensor:
     names = "relu6 hardswish silu gelu mish elu selu leaky_relu softplus hardsigmoid hardtanh celu logsigmoid"
     total = x
@@ -165,6 +185,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, ...]]
     "attention": (lambda: Lambda(_heads, qkv=nn.Linear(8, 24)), lambda: _map(5, 8)),
     "attention_by_hand": (lambda: Lambda(_by_hand, qkv=nn.Linear(8, 24)), lambda: _map(5, 8)),
     "transformer": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), lambda: _map(5, 8)),
+    "class_token": (ClassToken, lambda: _map(3, 8, 8)),
+    "rotated": (lambda: Lambda(_rotated, a=nn.Linear(8, 4)), lambda: _map(5, 8)),
     "transposed": (lambda: nn.ConvTranspose2d(2, 3, 2, stride=2), lambda: _map(2, 3, 3)),
     "tied": (Tied, lambda: _map(4)),
     "two_inputs": (

@@ -48,9 +48,7 @@ def test_mask_and_gradient_are_the_closed_forms(pattern: Sparse, settings: dict[
 
 @pytest.mark.parametrize("tau", [0.05, 0.25, 1.0])
 def test_a_weight_at_the_threshold_is_half_kept_and_gains_t2_over_2_tau(tau: float) -> None:
-    w = torch.tensor(
-        [[2.0, 1.0, 1.0, 0.5]], requires_grad=True
-    )  # the second and third tie, so t = 1 is theirs
+    w = torch.tensor([[2.0, 1.0, 1.0, 0.5]], requires_grad=True)  # the second and third tie, so t = 1 is theirs
     mask = soft(Unstructured(0.5), tau_absolute=tau)(w)
     (mask * w).sum().backward()
     assert mask.tolist()[0][1:3] == [0.5, 0.5]
@@ -87,10 +85,7 @@ def test_a_vanishing_temperature_is_hard_top_k(pattern: Sparse) -> None:
 def test_relative_tau_makes_the_mask_independent_of_scale_and_absolute_tau_does_not() -> None:
     w = weight((16, 16))
     assert torch.allclose(soft(Unstructured(0.8))(w), soft(Unstructured(0.8))(w / 64), atol=1e-6)
-    masses = [
-        float(soft(Unstructured(0.85), tau_absolute=1e-4)(weight((200, 200)) * s).mean())
-        for s in (0.1, 0.005)
-    ]
+    masses = [float(soft(Unstructured(0.85), tau_absolute=1e-4)(weight((200, 200)) * s).mean()) for s in (0.1, 0.005)]
     assert masses == pytest.approx([0.150, 0.433], abs=0.01)  # the trap: a wide layer stays far from binary
 
 
