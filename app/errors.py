@@ -1,14 +1,16 @@
 """Errors as problem details (RFC 9457). Domain errors are classes with a status; one table maps the rest."""
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
+from anyio import BrokenResourceError, ClosedResourceError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.search.spec import SpecError
@@ -27,7 +29,7 @@ _TITLES = {
     500: "Our mistake",
     503: "Not ready",
 }
-_log = structlog.get_logger("espalier.api")
+_log = logging.getLogger("espalier.api")  # the standard one: its traces show no values, so no token can leak
 
 
 class Problem(Exception):
@@ -151,12 +153,21 @@ class Incidents:
 
         try:
             await self.app(scope, receive, watch)
-        except Exception:
+        except Exception as error:
             if scope["type"] != "http":
                 raise
+            if started and _reader_left(error):
+                return
             incident = secrets.token_hex(6)
-            _log.exception("unexpected error", incident=incident, path=scope["path"], method=scope["method"])
+            _log.exception("incident %s in %s %r", incident, scope["method"], scope["path"])
             if started:
                 return
             detail = f"Something broke on our side. The server's log has it under incident {incident}."
             await problem_response(Problem(500, "internal", detail, more={"incident": incident}))(scope, receive, send)
+
+
+def _reader_left(error: BaseException) -> bool:
+    """Whether all that happened is that somebody closed the connection: a browser tab, say, with a live stream."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_reader_left(inner) for inner in error.exceptions)
+    return isinstance(error, BrokenResourceError | ClosedResourceError | ClientDisconnect)

@@ -1,4 +1,4 @@
-"""`create_app`: the web service. Importing this loads neither torch nor optuna, and nothing opens before the lifespan."""
+"""`create_app`: the web service. Importing this loads neither torch nor optuna; nothing opens before the lifespan."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -43,12 +43,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = await anyio.to_thread.run_sync(open_service, settings, stopping)
+        app.state.service = service = await anyio.to_thread.run_sync(open_service, settings, stopping)
         try:
             yield
         finally:
             stopping.set()
-            await anyio.to_thread.run_sync(app.state.service.database.dispose)
+            await anyio.to_thread.run_sync(service.database.dispose)
 
     app = FastAPI(
         title="Espalier",

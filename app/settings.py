@@ -12,16 +12,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ESPALIER_", frozen=True, extra="ignore")
 
     data_dir: Path = Path("data")
-    database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in data_dir if unset")
-    artefact_url: str | None = Field(default=None, description="fsspec URL; data_dir/artefacts if unset")
+    database_url: str | None = Field(
+        default=None, repr=False, description="SQLAlchemy URL; SQLite in data_dir if unset"
+    )
+    artefact_url: str | None = Field(default=None, repr=False, description="fsspec URL; data_dir/artefacts if unset")
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=1, le=65535)
     token: str | None = Field(
-        default=None, min_length=16, description="what every client must send; needed off loopback"
+        default=None, repr=False, min_length=16, description="what every client must send; needed off loopback"
     )
-    slots: int | None = Field(
-        default=None, ge=1, description="tasks at once; as many as cores allow if unset"
-    )
+    slots: int | None = Field(default=None, ge=1, description="tasks at once; as many as cores allow if unset")
     max_upload_bytes: int = Field(default=2 * 2**30, ge=1024)
     lease_s: float = Field(default=15.0, gt=0)
     poll_s: float = Field(default=0.5, gt=0)

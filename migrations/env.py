@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import JSON, Connection
 
 from app.store.database import Database
 from app.store.schema import VERSION_TABLE
@@ -11,8 +11,10 @@ from app.store.tables import Base, Utc
 
 
 def render(kind: str, item: Any, _: object) -> str | Literal[False]:
-    """Types of ours are written out as what the database sees, for a revision must not import us."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
+    """Types are written out as what the database sees of them, for a revision must not import us."""
+    if kind == "type" and isinstance(item, Utc):
+        return "sa.DateTime(timezone=True)"
+    return "sa.JSON()" if kind == "type" and isinstance(item, JSON) else False
 
 
 def run(connection: Connection) -> None:

@@ -126,6 +126,8 @@ class Walk:
         self.roles.setdefault((name, dim), role)
         text = f"the channels share {self.parameters[name].name[:80]!r}, which {place(node)} uses otherwise"
         self.spaces.match(known, segments, text)
+        if segments and sum(s.size for s in segments) != self.parameters[name].shape[dim]:
+            self.spaces.spoil(segments, f"the channels do not fill {self.parameters[name].name[:80]!r}")
 
     def fix(self, layout: Layout, node: str, argument: str, index: int | None) -> None:
         """Note a size in a node's arguments that counts the channels of `layout`."""

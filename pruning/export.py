@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,8 +53,9 @@ def export_program(net: GraphNet, path: Path) -> None:
 
     The program's parameters carry our identifiers: the uploader's words would end up in generated source.
     """
-    model = deepcopy(net).eval()
-    entries, tensor = net.document.inputs, next(iter(tensors_of(net).values()), torch.zeros(()))
+    tensors = tensors_of(net)
+    model = GraphNet(net.document, tensors).eval()  # parametrizations baked
+    entries, tensor = net.document.inputs, next(iter(tensors.values()), torch.zeros(()))
     inputs = tuple(
         torch.zeros((2, *single_shape(entry)), dtype=DTYPES[entry.dtype], device=tensor.device) for entry in entries
     )

@@ -7,8 +7,8 @@ proven becomes a group that cannot be cut, with the reason in plain words.
 from collections.abc import Mapping, Sequence
 
 from pruning.channel_table import RULES
-from pruning.channels import Shape, Walk
-from pruning.intake.document import GraphDocument, Node
+from pruning.channels import Layout, Shape, Walk
+from pruning.intake.document import GraphDocument, Node, Ref
 from pruning.layers import ChannelGroup, LayerSpec, SizeFix
 
 
@@ -43,10 +43,19 @@ def _visit(walk: Walk, node: Node) -> None:
         name = walk.parameter(ref)
         if name and name not in walk.bound:
             _freeze(walk, name)
+    if layout and not _fits(walk, node, layout):
+        walk.refuse(node, "cannot be followed yet")
+        layout = None
     if layout:
         walk.layouts.update({(node.id, index): layout for index in range(node.outputs)})
     elif lost := next((walk.lost[ref.id] for ref in node.refs() if ref.id in walk.lost), None):
         walk.lost.setdefault(node.id, lost)
+
+
+def _fits(walk: Walk, node: Node, layout: Layout) -> bool:
+    """Whether every output has the dimension that the rule foretold: a second look at each rule."""
+    found = (walk.shape(Ref(node.id, index)) for index in range(node.outputs))
+    return all(shape[layout.dim : layout.dim + 1] == (layout.size,) for shape in found)
 
 
 def _freeze(walk: Walk, name: str) -> None:

@@ -25,7 +25,7 @@ def add_dataset(
     name: Annotated[str, Form(max_length=200)] = "",
     options: Annotated[str, Form(max_length=10_000, description="a JSON object")] = "{}",
 ) -> DatasetOut:
-    """Register a dataset: `digits` (built in, no file), `npz` (arrays, no pickle) or `images` (a zip of class folders)."""
+    """Register a dataset: `digits` (built in), `npz` (arrays, no pickle) or `images` (a zip of class folders)."""
     wanted = _options(options)
     if (kind == "digits") != (file is None):
         detail = "digits are built in and take no file" if file else f"a dataset of kind {kind!r} needs a file"

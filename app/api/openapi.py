@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api.profile_bodies import AcceleratorBody, MeasureBody
 from app.api.schemas import ProblemOut
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -36,9 +37,10 @@ def describe(app: FastAPI) -> None:
 
 def _amended(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    problem = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = found["components"]["schemas"]
-    schemas |= problem.pop("$defs", {}) | {"ProblemOut": problem}
+    for kind in (ProblemOut, AcceleratorBody, MeasureBody):
+        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {}) | {kind.__name__: schema}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     found["components"]["securitySchemes"] = _SCHEMES

@@ -50,7 +50,7 @@ def check_limit(
     reach = reachable_range(model, space(model, spec, cost_models), limit.profile, cost_models[limit.profile])
     lowest_ms, dense_ms = reach.lowest_ms, reach.dense_ms
     limit_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 0.0) * dense_ms
-    if limit_ms >= lowest_ms:
+    if limit_ms >= lowest_ms * (1 - 1e-9):  # as the search itself judges
         return
     detail = (
         f"No plan of this search is faster than {lowest_ms:.4g} ms on profile {cost_models[limit.profile].name!r} "

@@ -64,7 +64,7 @@ async def read_body(request: Request) -> ProfileBody:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with request.form(max_files=1, max_fields=16) as form:
-            return await _from_form({key: value for key, value in form.items()})
+            return await _from_form(dict(form.items()))
     raw = await request.body()
     if kind in ("text/csv", "application/octet-stream"):
         return _document(raw, {}, "")

@@ -15,6 +15,7 @@ from app.store.errors import NotFound
 from costmodels.profile import Profile
 
 router = APIRouter(prefix="/profiles", tags=["profiles"])
+_WISHES = (AcceleratorBody.__name__, MeasureBody.__name__)
 _DOCUMENT: dict[str, Any] = {"type": "object", "description": "a profile document; see docs/concepts.md"}
 _FORM: dict[str, Any] = {
     "type": "object",
@@ -29,7 +30,7 @@ _REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"anyOf": [AcceleratorBody.model_json_schema(), MeasureBody.model_json_schema(), _DOCUMENT]}
+            "schema": {"anyOf": [*({"$ref": f"#/components/schemas/{name}"} for name in _WISHES), _DOCUMENT]}
         },
         "multipart/form-data": {"schema": _FORM},
         "text/csv": {"schema": {"type": "string"}},

@@ -14,7 +14,6 @@ from app.api.views import page
 from app.errors import Problem
 from app.search.spec import SearchSpec
 from app.store import searches, trials
-from app.store.errors import Conflict
 from app.store.records import SearchProgress, SearchRecord
 
 router = APIRouter(prefix="/searches", tags=["searches"])
@@ -32,7 +31,8 @@ def submit_search(here: Here, response: Response, spec: SearchSpec, idempotency_
     record = _known(here, idempotency_key, spec)
     if record is None:
         check(here, spec)
-        record = _add(here, idempotency_key, spec)
+        with here.database.begin() as session:  # the key is looked up again in there: two requests may race
+            record = searches.add(session, project_id=here.project_id, spec=spec, idempotency_key=idempotency_key)
     answer = _answer(here, record)
     response.headers["Location"] = answer.links["self"]
     return answer
@@ -71,17 +71,6 @@ def _answer(here: Service, record: SearchRecord) -> SearchOut:
         counts = trials.progress(session, [record.id]).get(record.id, NOTHING)
         first = trials.page(session, record.id, limit=views.DENSE_TRIALS, after_number=None)
     return views.search_out(record, counts, [entry.trial for entry in first])
-
-
-def _add(here: Service, key: str | None, spec: SearchSpec) -> SearchRecord:
-    try:
-        with here.database.begin() as session:
-            return searches.add(session, project_id=here.project_id, spec=spec, idempotency_key=key)
-    except Conflict:  # the same key came in by another request since we looked
-        record = _known(here, key, spec)
-        if record is None:
-            raise
-        return record
 
 
 def _known(here: Service, key: str | None, spec: SearchSpec) -> SearchRecord | None:

@@ -35,12 +35,12 @@ def open_service(settings: Settings, stopping: threading.Event) -> Service:
     database = Database(settings.resolved_database_url)
     if settings.database_is_embedded:
         database.migrate()
+    else:
+        database.require_current()
     with database.read() as session:
         project_id = projects.default(session).id
     artefacts = ArtefactStore(settings.resolved_artefact_url)
-    return Service(
-        settings=settings, database=database, artefacts=artefacts, project_id=project_id, stopping=stopping
-    )
+    return Service(settings=settings, database=database, artefacts=artefacts, project_id=project_id, stopping=stopping)
 
 
 def _here(request: Request) -> Service:

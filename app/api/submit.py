@@ -40,6 +40,8 @@ def check(here: Service, spec: SearchSpec) -> None:
         return
     model = ModelSpec.from_json(parts.model.spec)
     _check_layers(spec, model)
+    if parts.dataset.meta is not None:
+        _check_data(spec, model, parts.dataset.meta)
     if all(profile.document is not None for profile in parts.profiles):
         _check_prices(spec, model, parts.profiles)
 
@@ -102,6 +104,29 @@ def _check_layers(spec: SearchSpec, model: ModelSpec) -> None:
     if spec.task.logits_output >= len(model.output_shapes):
         detail = f"The model has {len(model.output_shapes)} outputs, counted from 0."
         raise Problem(422, "unknown_output", detail, pointer="/task/logits_output")
+
+
+def _check_data(spec: SearchSpec, model: ModelSpec, meta: Mapping[str, Any]) -> None:
+    """What `app.search` checks when it opens the arrays, said now."""
+    sample, classes = tuple(meta["input_shape"]), list(meta["classes"])
+    if sample != model.input_shape:
+        detail = f"The data's samples are {_by(sample)}, but the model takes {_by(model.input_shape)}."
+        raise Problem(422, "dataset_mismatch", detail, pointer="/dataset")
+    logits = model.output_shapes[spec.task.logits_output]
+    if len(logits) != 1 or logits[0] < len(classes):
+        detail = f"The data has {len(classes)} classes, but that output of the model is {_by(logits)}."
+        raise Problem(422, "dataset_mismatch", detail, pointer="/task/logits_output")
+    if spec.task.classes and sorted(spec.task.classes) != sorted(classes):
+        detail = f"The data's classes are {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}: name each once."
+        raise Problem(422, "dataset_mismatch", detail, pointer="/task/classes")
+    channels = sample[0] if len(sample) == 3 else 1
+    if len(spec.task.mean) not in (0, 1, channels):
+        detail = f"There are {len(spec.task.mean)} values for {channels} channels: give one, or one a channel."
+        raise Problem(422, "dataset_mismatch", detail, pointer="/task/mean")
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in shape) or "a single number"
 
 
 def _check_prices(spec: SearchSpec, model: ModelSpec, records: Sequence[ProfileRecord]) -> None:

@@ -65,7 +65,7 @@ def detail(here: Service, search: SearchRecord, trial: Trial) -> TrialOut:
     ready = [record for record in records if record.document is not None]
     tables = devices_and_layers(ModelSpec.from_json(model.spec), trial, ready) if model.spec else ([], [])
     document: dict[str, Any] = trial.to_json()
-    counted = ("macs_before", "macs_after", "parameters_before", "parameters_after")
+    report = trial.report
     return TrialOut(
         **vars(views.trial_summary(search.id, trial)),
         search=search.id,
@@ -73,11 +73,12 @@ def detail(here: Service, search: SearchRecord, trial: Trial) -> TrialOut:
         seed=trial.seed,
         recovery_steps=trial.recovery_steps,
         measurements=document["measurements"],
-        report=dict(trial.report),
-        checks=dict(trial.report.get("checks", {})),
-        **{key: trial.report.get(key) for key in counted},
+        report=dict(report),
+        checks=dict(report.get("checks", {})),
+        macs_before=report.get("macs_before"),
+        macs_after=report.get("macs_after"),
+        parameters_before=report.get("parameters_before"),
+        parameters_after=report.get("parameters_after"),
         devices=tables[0],
         layers=tables[1],
     )
-
-

@@ -23,6 +23,10 @@ def failure(document: Mapping[str, Any] | None) -> FailureOut | None:
     return FailureOut.model_validate(document) if document else None
 
 
+def _plain(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if document is None else dict(document)
+
+
 def model_summary(record: ModelRecord) -> ModelSummary:
     """A model for the list."""
     spec = ModelSpec.from_json(record.spec) if record.spec else None
@@ -42,7 +46,7 @@ def model_summary(record: ModelRecord) -> ModelSummary:
 
 def model_out(record: ModelRecord) -> ModelOut:
     """A model with its spec."""
-    return ModelOut(**vars(model_summary(record)), spec=record.spec)
+    return ModelOut(**vars(model_summary(record)), spec=_plain(record.spec))
 
 
 def dataset_out(record: DatasetRecord) -> DatasetOut:
@@ -53,7 +57,7 @@ def dataset_out(record: DatasetRecord) -> DatasetOut:
         kind=record.kind,
         state=record.state,
         options=dict(record.options),
-        meta=record.meta,
+        meta=_plain(record.meta),
         failure=failure(record.failure),
         created_at=record.created_at,
         links={"self": f"{API}/datasets/{record.id}"},
@@ -81,4 +85,4 @@ def profile_summary(record: ProfileRecord) -> ProfileSummary:
 
 def profile_out(record: ProfileRecord) -> ProfileOut:
     """A profile with its document."""
-    return ProfileOut(**vars(profile_summary(record)), document=record.document)
+    return ProfileOut(**vars(profile_summary(record)), document=_plain(record.document))

@@ -169,9 +169,7 @@ def _start(settings: Settings) -> "subprocess.Popen[bytes]":
     say(f"Starting the service with its local worker; its log is {log}")
     command = [sys.executable, "-m", "app.cli.main", "serve", "--parent", str(os.getpid())]
     with log.open("ab") as sink:
-        return subprocess.Popen(
-            command, env=environment(settings), stdout=sink, stderr=sink, start_new_session=True
-        )
+        return subprocess.Popen(command, env=environment(settings), stdout=sink, stderr=sink, start_new_session=True)
 
 
 def _await(client: "Client", process: "subprocess.Popen[bytes]", settings: Settings) -> None:

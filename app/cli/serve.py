@@ -77,8 +77,7 @@ def run(settings: Settings, *, with_worker: bool, parent: int | None = None) -> 
         leave_with(parent)
     worker = Worker(settings) if with_worker else None
     try:
-        if settings.database_is_embedded:
-            _migrated(settings)  # before the worker starts, so that only one process migrates
+        _prepared(settings)  # before the worker starts, so that only one process migrates
         if worker:
             worker.start()
         say(f"Espalier is at {address(settings)} (Ctrl-C ends it)")
@@ -103,18 +102,22 @@ def run_worker(parent: int | None) -> None:
 
 def migrate() -> None:
     """Bring the database to the newest migration."""
-    _migrated(settings_from_environment())
+    _prepared(settings_from_environment(), migrate=True)
     say("the database is at the newest migration")
 
 
-def _migrated(settings: Settings) -> None:
+def _prepared(settings: Settings, *, migrate: bool = False) -> None:
+    """Migrate an embedded database; one that is shared is only looked at, unless asked for."""
     from app.store.database import Database
     from app.store.errors import StoreError
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         database = Database(settings.resolved_database_url)
-        database.migrate()
+        if migrate or settings.database_is_embedded:
+            database.migrate()
+        else:
+            database.require_current()
         database.dispose()
     except StoreError as error:
         raise fail(str(error)) from None

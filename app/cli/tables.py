@@ -53,7 +53,7 @@ def _cells(point: Mapping[str, Any], name: str) -> list[Text]:
     cells = (
         name,
         f"{point['latency_ms']:.4g} ms",
-        f"{point['latency_share']:.0%}",
+        _share(point["latency_share"]),
         _accuracy(point["accuracy"], point["accuracy_standard_error"]),
         _accuracy(point["test_accuracy"], point["test_standard_error"]),
         point["pruner"] if pruned else "",
@@ -66,3 +66,7 @@ def _accuracy(value: float | None, standard_error: float | None) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.1f} ± {100 * (standard_error or 0.0):.1f} %"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"

@@ -61,7 +61,7 @@ class Connection:
             else:
                 if response.status_code not in _AGAIN or attempt == tries:
                     return checked(response)
-            self._pause(0.3 * 2**attempt)
+            self._pause(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
     def close(self) -> None:

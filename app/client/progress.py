@@ -36,7 +36,13 @@ def bar(search: "Search", console: Console | None = None) -> Iterator[Callable[[
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(describe(search.document), total=search.document["progress"]["total"])
 

@@ -1,6 +1,5 @@
 """One claimed search from its claim to its end, in a thread of its own."""
 
-from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
@@ -11,7 +10,8 @@ from app.jobs.lease import Lease, LeaseLost, StoreAway
 from app.jobs.problem import Parts, build_problem, find_parts, score_key
 from app.jobs.recorder import Recorder
 from app.jobs.shared import Desk, Stopped
-from app.search import run
+from app.search.events import Phase, PhaseStarted
+from app.search.run import run
 from app.search.trial import Failure
 from app.store import scores, trials
 from app.store.blobs import ArtefactStore
@@ -84,7 +84,7 @@ class Following(Thread):
 
     def _wait_for_parts(self) -> Parts:
         """The search's records, as soon as model, data and profiles are ready."""
-        phase: str | None = None
+        phase: Phase | None = None
         while True:
             parts = self._lease.read(lambda s: find_parts(s, self.search))
             waiting_for = parts.waiting_for
@@ -92,7 +92,7 @@ class Following(Thread):
                 return parts
             if waiting_for != phase:
                 phase = waiting_for
-                self._recorder.store(run.PhaseStarted(phase=phase))
+                self._recorder.store(PhaseStarted(phase=phase))
             self._desk.poll(_WAIT_S)
 
     def _drain(self, parts: Parts) -> None:
@@ -100,6 +100,5 @@ class Following(Thread):
         key = score_key(self.search, parts)
         history = self._lease.read(lambda s: trials.history(s, self.search.id))
         known = self._lease.read(lambda s: scores.get(s, key))
-        with closing(run.run(problem, self._desk, history=history, scores=known)) as happenings:
-            for event in happenings:
-                self._recorder.store(event, score_key=key)
+        for event in run(problem, self._desk, history=history, scores=known):
+            self._recorder.store(event, score_key=key)

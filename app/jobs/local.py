@@ -28,7 +28,7 @@ from app.search.executor import Outcome, Progress, Task
 from app.search.trial import Failure
 
 TASKS = "app.search.tasks:TASKS"
-PRELOAD = ("torch", "torch._dynamo", "app.search.tasks")
+PRELOAD = ("app.jobs.preload",)
 _GIB = 2**30
 LIMITS: Mapping[str, ResourceLimits] = {  # what strangers send is opened within limits
     "inspect": ResourceLimits(memory_bytes=8 * _GIB, cpu_s=900, file_bytes=4 * _GIB),

@@ -14,7 +14,7 @@ from app.search.executor import Outcome, Progress, Task
 
 Report = Callable[[float, str], None]
 TaskFunction = Callable[[Mapping[str, Any], Path, Report], tuple[Mapping[str, Any], Mapping[str, str | Path]]]
-TaskTable = Mapping[str, TaskFunction]
+TaskTable = Mapping[Any, TaskFunction]  # by kind; a table may lack some
 
 _TEXT_LIMIT = 200
 _log = logging.getLogger("espalier.task")

@@ -9,13 +9,15 @@ from typing import Any
 
 from app.jobs.failures import KnownFailure
 from app.jobs.lease import Session
+from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
 from app.search.trial import Failure
 from app.store import datasets, models, profiles
 from app.store.blobs import ArtefactStore
 from app.store.records import DatasetRecord, ModelRecord, ProfileRecord, SearchRecord
-from costmodels.catalogue import cost_model
+from costmodels.base import CostModel
+from costmodels.catalogue import check_deployment, cost_model
 from costmodels.profile import Profile
 from pruning.layers import ModelSpec
 
@@ -41,7 +43,7 @@ class Parts:
     profiles: tuple[ProfileRecord, ...]
 
     @property
-    def waiting_for(self) -> str | None:
+    def waiting_for(self) -> Phase | None:
         """The phase the search is in until all its parts are ready; None once they are."""
         if "ready" != self.model.state or "ready" != self.dataset.state:
             return "inspecting"
@@ -87,15 +89,13 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
         "weights": parts.model.weights_digest,
         "dataset": parts.dataset.arrays_digest,
     }
-    return Problem(
-        spec=spec,
-        model=model,
-        cost_models={
-            record.id: cost_model(Profile.from_json(_there(record.document)), model, spec.acknowledge)
-            for record in parts.profiles
-        },
-        files={kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()},
-    )
+    fitted: dict[str, CostModel] = {}
+    for record in parts.profiles:
+        profile = Profile.from_json(_there(record.document))
+        check_deployment(profile, batch=spec.batch, precision=spec.precision, acknowledge=spec.acknowledge)
+        fitted[record.id] = cost_model(profile, model, spec.acknowledge)
+    files = {kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()}
+    return Problem(spec=spec, model=model, cost_models=fitted, files=files, key=search.id)
 
 
 def score_key(search: SearchRecord, parts: Parts) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.jobs.lease import Lease, Session
 from app.jobs.patience import patiently
-from app.search import run
+from app.search import events as happened
 from app.search.trial import Failure, Trial
 from app.store import artefacts, events, fronts, scores, searches, trials
 from app.store.blobs import ArtefactStore
@@ -29,14 +29,14 @@ class Recorder:
         self._lease, self._blobs, self._search = lease, blobs, search
         self._profiles: Sequence[str] = tuple(search.spec["profiles"])
 
-    def store(self, event: run.Event, *, score_key: str = "") -> None:
+    def store(self, event: happened.Event, *, score_key: str = "") -> None:
         """Write one event; files are in the artefact store before a row names them.
 
         `score_key` names the search's error table in the cache that all searches share.
         """
-        if isinstance(event, run.TrialFinished):
+        if isinstance(event, happened.TrialFinished):
             self._finished(event)
-        elif isinstance(event, run.ScoresReady):
+        elif isinstance(event, happened.ScoresReady):
             document = event.document
             self._lease.write(lambda s: scores.put(s, score_key, document))
         else:
@@ -56,29 +56,29 @@ class Recorder:
 
         self._lease.write(write)
 
-    def _write(self, s: Session, event: run.Event) -> None:
+    def _write(self, s: Session, event: happened.Event) -> None:
         search_id = self._search.id
         match event:
-            case run.PhaseStarted(phase=phase):
+            case happened.PhaseStarted(phase=phase):
                 searches.set_phase(s, search_id, phase)
                 self._tell(s, "phase", {"phase": phase})
-            case run.SearchProgress(fraction=fraction, text=text, task=task):
+            case happened.SearchProgress(fraction=fraction, text=text, task=task):
                 self._tell(s, "progress", {"fraction": fraction, "text": text, "task": task})
-            case run.SpaceReady(space=space):
+            case happened.SpaceReady(space=space):
                 searches.set_space(s, search_id, space)
                 self._tell(s, "space", {})
-            case run.BoundReady(document=document):
+            case happened.BoundReady(document=document):
                 searches.set_bound(s, search_id, document)
                 self._tell(s, "bound", {})
-            case run.TrialsAsked(trials=asked):
+            case happened.TrialsAsked(trials=asked):
                 trials.add_asked(s, search_id, asked)
                 for trial in asked:
                     self._tell(s, "trial", _shown(trial))
-            case run.TrialStarted(number=number, attempt=attempt):
+            case happened.TrialStarted(number=number, attempt=attempt):
                 trials.set_running(s, search_id, number, attempt)
                 self._tell(s, "trial", {"number": number, "state": "running", "attempt": attempt})
 
-    def _finished(self, event: run.TrialFinished) -> None:
+    def _finished(self, event: happened.TrialFinished) -> None:
         stored = store_files(self._blobs, event.files)
         trial = event.trial.evolve(files={kind: digest for kind, (digest, _) in stored.items()})
 

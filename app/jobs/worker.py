@@ -1,5 +1,6 @@
 """The worker of one machine: a coordinator over a local executor, until it is told to stop."""
 
+import logging
 import signal
 import threading
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def run_worker(
     """
     stop = stop or threading.Event()
     _stop_on_signals(stop)
+    logging.getLogger("optuna").setLevel(logging.WARNING)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     workdir = settings.data_dir / "work"
     sweep(workdir, older_than_s=_KEEP_ATTEMPTS_S)

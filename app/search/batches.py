@@ -1,5 +1,6 @@
 """A prepared dataset as batches of tensors for one model: class order, scaling and normalisation as submitted."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,7 +24,8 @@ def check_fit(dataset: Dataset, task: ClassificationTask, model: ModelSpec) -> N
     """
     sample, wanted = tuple(dataset.meta["input_shape"]), model.input_shape
     if sample != wanted:
-        raise _mismatch(f"the data's samples are {_x(sample)}, but the model takes {_x(wanted)}", sample, wanted)
+        text = f"the data's samples are {_x(sample)}, but the model takes {_x(wanted)}{_way_out(dataset, wanted)}"
+        raise _mismatch(text, sample, wanted)
     if task.logits_output >= len(model.output_shapes):
         count = len(model.output_shapes)
         raise _mismatch(f"logits_output is {task.logits_output}, but the model has {count} output(s)", sample, wanted)
@@ -37,7 +39,7 @@ def check_fit(dataset: Dataset, task: ClassificationTask, model: ModelSpec) -> N
             list(task.classes),
             list(dataset.classes),
         )
-    channels = sample[0] if len(sample) == 3 else 1
+    channels = sample[0] if sample else 1
     if len(task.mean) not in (0, 1, channels):
         raise _mismatch(f"task.mean has {len(task.mean)} values for {channels} channel(s)", len(task.mean), channels)
 
@@ -55,11 +57,11 @@ class Feed:
 
     def __post_init__(self) -> None:
         numbers = self.dataset.numbers(self.split)
-        if self.limit is not None and self.limit < len(numbers):  # evenly spaced, so that no class is left out
-            numbers = numbers[np.linspace(0, len(numbers) - 1, self.limit).round().astype(np.int64)]
+        if self.limit is not None and self.limit < len(numbers):  # evenly spaced: data often lie class by class
+            numbers = numbers[np.arange(self.limit) * len(numbers) // self.limit]
         object.__setattr__(self, "numbers", numbers)
-        order = self.task.classes or self.dataset.classes
-        output_of = np.array([order.index(name) for name in self.dataset.classes], dtype=np.int64)
+        place = {name: index for index, name in enumerate(self.task.classes or self.dataset.classes)}
+        output_of = np.array([place[name] for name in self.dataset.classes], dtype=np.int64)
         object.__setattr__(self, "labels", output_of[self.dataset.labels])
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class Feed:
 
     def read(self, numbers: Array) -> Batch:
         """The samples with these numbers: inputs `b x ...` float32 normalised, labels `b` int64."""
-        raw = torch.from_numpy(np.array(self.dataset.inputs[numbers]))
+        raw = torch.from_numpy(np.ascontiguousarray(self.dataset.inputs[numbers]))
         inputs = raw.float().div_(255.0) if raw.dtype == torch.uint8 else raw.float()
         if self.task.mean:
             shape = (1, -1, *[1] * (inputs.ndim - 2))
@@ -114,6 +116,13 @@ class Shuffled:
 
 def _mismatch(reason: str, data: object, model: object) -> DatasetError:
     return DatasetError("dataset_mismatch", reason, {"data": str(data)[:200], "model": str(model)[:200]})
+
+
+def _way_out(dataset: Dataset, wanted: tuple[int, ...]) -> str:
+    if dataset.meta["source"] != "image folders" or len(wanted) != 3 or wanted[0] not in (1, 3):
+        return ""
+    options = {"size": list(wanted[1:]), "channels": wanted[0]}
+    return f": prepare the images with the options {json.dumps(options)}"
 
 
 def _x(shape: object) -> str:

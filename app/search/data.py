@@ -10,14 +10,15 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app.search.errors import DatasetError
+from app.search.errors import refused
 
 SPLITS = ("train", "calibration", "validation", "test")
+MAX_CALIBRATION = 4096  # more would only be taken away from training
 Array = npt.NDArray[Any]
 
 
@@ -31,30 +32,36 @@ class Shares:
     calibration: float = 0.1
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise refused(f"seed {self.seed!r} is outside 0 ... 2147483647")
         for name in ("validation", "test", "calibration"):
             if not 0.01 <= getattr(self, name) <= 0.6:
-                raise DatasetError("dataset_refused", f"{name} share {getattr(self, name)!r} is outside 0.01 ... 0.6")
+                raise refused(f"{name} share {getattr(self, name)!r} is outside 0.01 ... 0.6")
+        if (given := self.validation + self.test + self.calibration) > 0.9:
+            raise refused(f"validation, test and calibration take {given:.3g} of the samples: leave 0.1 for train")
 
     def split(self, count: int) -> dict[str, Array]:
         """Divide `count` samples at random, by the seed."""
         order = np.random.default_rng(self.seed).permutation(count)
-        ends = np.cumsum([round(count * s) for s in (self.test, self.validation, self.calibration)])
-        test, validation, calibration, train = np.split(order, ends)
+        sizes = (round(count * self.test), round(count * self.validation), self._few(count))
+        test, validation, calibration, train = np.split(order, np.cumsum(sizes))
         return _named(train, calibration, validation, test)
 
     def split_given(self, train_count: int, test_count: int) -> dict[str, Array]:
         """Divide samples whose test set is given (numbers `train_count ...`): it is halved for validation and test."""
         random = np.random.default_rng(self.seed)
         train, test = random.permutation(train_count), train_count + random.permutation(test_count)
-        few = min(round(train_count * self.calibration), 4096)
-        half = test_count // 2
+        few, half = self._few(train_count), test_count // 2
         return _named(train[few:], train[:few], test[:half], test[half:])
+
+    def _few(self, count: int) -> int:
+        return min(round(count * self.calibration), MAX_CALIBRATION)
 
 
 def _named(train: Array, calibration: Array, validation: Array, test: Array) -> dict[str, Array]:
     parts = dict(zip(SPLITS, (train, calibration, validation, test), strict=True))
     if short := [name for name, part in parts.items() if len(part) < 1]:
-        raise DatasetError("dataset_refused", f"the {short[0]} split would be empty: give more samples")
+        raise refused(f"the {short[0]} split would be empty: give more samples, or a larger share")
     return {name: np.sort(part).astype(np.int64) for name, part in parts.items()}
 
 
@@ -114,7 +121,7 @@ class Dataset:
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     """Where a stored member's bytes begin: after its local header, whose two lengths stand at byte 26."""
     if info.compress_type != zipfile.ZIP_STORED:
-        raise DatasetError("dataset_refused", f"{info.filename} in a prepared dataset is compressed")
+        raise refused(f"{info.filename} in a prepared dataset is compressed")
     with path.open("rb") as file:
         file.seek(info.header_offset + 26)
         name_length, extra_length = np.frombuffer(file.read(4), dtype="<u2")
@@ -124,10 +131,22 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
 def _mapped(path: Path, offset: int) -> Array:
     with path.open("rb") as file:
         file.seek(offset)
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read_header(file)
         start = file.tell()
     if dtype.hasobject or fortran:
-        raise DatasetError("dataset_refused", "a prepared dataset holds plain C-ordered arrays only")
+        raise refused("a prepared dataset holds plain C-ordered arrays only")
     return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type of the `.npy` array at the file's position, which moves to its data.
+
+    Raises:
+        ValueError: it is no such array, or of a version that only named fields need.
+    """
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f".npy version {version} is not read")

@@ -26,3 +26,8 @@ class SearchFailed(ValueError):
 
 class DatasetError(SearchFailed):
     """Data that is refused, or that does not fit the model."""
+
+
+def refused(reason: str) -> DatasetError:
+    """Data that cannot be taken; the reason names the culprit and what would help."""
+    return DatasetError("dataset_refused", reason)

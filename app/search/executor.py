@@ -11,12 +11,12 @@ from typing import Any, Literal, Protocol
 
 from app.search.trial import Failure
 
-TaskKind = Literal["inspect", "prepare", "profile", "score", "trial", "export"]
+TaskKind = Literal["inspect", "prepare", "profile", "score", "trial"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One piece of work. `payload` is JSON; files in it are local paths. The id is stable over attempts and restarts."""
+    """One piece of work. `payload` is JSON; files in it are local paths. The id outlives attempts and restarts."""
 
     id: str
     kind: TaskKind
@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The end of one attempt. `done` carries a result; `failed` the task's own failure; `lost` means the process died."""
+    """The end of one attempt. `done` has a result, `failed` the task's own failure; `lost`: the process died."""
 
     task: str
     state: Literal["done", "failed", "lost", "cancelled"]

@@ -3,12 +3,13 @@
 Minimise sum e[unit, option] subject to sum c[unit, option] <= budget: a multiple-choice knapsack. Two exact pieces are
 joined. The lower convex hull of each unit, poured into one list sorted by error per cost, walks all *supported* points
 in O(n log n) (Sinha and Zoltners 1979). A dynamic program over rounded costs fills in between; costs are rounded *up*,
-so no budget is ever overshot, and relative to each unit's cheapest option, so the lowest reachable cost stays reachable.
-The union of both, filtered, is returned. numpy only.
+so no budget is overshot, and relative to each unit's cheapest option, so the lowest reachable cost stays reachable. The
+union of both, filtered, is returned. numpy only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +74,7 @@ def _hull_walk(costs: Sequence[Floats], errors: Sequence[Floats]) -> Indices:
     steps: list[tuple[float, int, int, int]] = []
     for unit, (c, e) in enumerate(zip(costs, errors, strict=True)):
         corners = _lower_hull(c, e)
-        for position, (here, there) in enumerate(zip(corners, corners[1:], strict=False)):
+        for position, (here, there) in enumerate(pairwise(corners)):
             gain_per_cost = (e[here] - e[there]) / (c[there] - c[here])
             steps.append((-gain_per_cost, unit, position, there))
     current = np.zeros(len(costs), dtype=np.intp)

@@ -3,50 +3,61 @@
 Uploads are untrusted: no pickles, sizes are checked before anything is unpacked, images are decoded within limits.
 """
 
-import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app.search.data import Array, Prepared, Shares
-from app.search.errors import DatasetError
+from app.search import image_folders
+from app.search.data import Array, Prepared, Shares, read_header
+from app.search.errors import DatasetError, refused
+from app.search.image_folders import Look
 
 Report = Callable[[float, str], None]
-MAX_BYTES = 16 * 2**30
+MAX_BYTES = 8 * 2**30  # of a dataset once unpacked: it is prepared in memory
 MAX_MEMBERS = 4_000_000
-MAX_PIXELS = 64_000_000
 MAX_CLASSES = 100_000
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm")
-_GIVEN = ("train", "test")
+_TRAIN_AND_TEST = ("x_train", "y_train", "x_test", "y_test")
+_ARRAYS = ("x", "y", *_TRAIN_AND_TEST, "classes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a dataset's registration may say: the split's seed and shares, and a size for images."""
+    """What a dataset's registration may say: the split's seed and shares, and what images are brought to."""
 
-    shares: Shares = Shares()
-    size: tuple[int, int] | None = None  # height, width
+    shares: Shares = field(default_factory=Shares)
+    look: Look = field(default_factory=Look)
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> "Options":
         """Read the JSON options; raises DatasetError on unknown keys or wrong values."""
-        known = {"seed", "validation", "test", "calibration", "size"}
-        if unknown := sorted(set(options) - known):
-            raise _refused(f"unknown option {unknown[0]!r}; known are {sorted(known)}")
-        try:
-            size = options.get("size")
-            pair = (int(size[0]), int(size[1])) if size is not None else None
-            shares = {k: float(v) for k, v in options.items() if k not in ("seed", "size")}
-            found = cls(shares=Shares(seed=int(options.get("seed", 0)), **shares), size=pair)
-        except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise _refused(f"the options {str(dict(options))[:120]} cannot be read: {str(error)[:120]}") from None
-        if found.size is not None and not all(1 <= side <= 4096 for side in found.size):
-            raise _refused(f"size {found.size} is outside 1 ... 4096 pixels")
-        return found
+        names = {entry.name for entry in fields(Shares)}
+        if unknown := sorted(set(options) - names - {"size", "channels"}):
+            known = sorted(names | {"size", "channels"})
+            raise refused(f"unknown option {str(unknown[0])[:80]!r}; known are {known}")
+        for name in options.keys() & names:
+            kinds = int if name == "seed" else int | float
+            if isinstance(options[name], bool) or not isinstance(options[name], kinds):
+                raise refused(f"option {name} is {str(options[name])[:80]!r}, which is no {_KINDS[kinds]}")
+        size, channels = options.get("size"), options.get("channels", 3)
+        if size is not None and not _is_size(size):
+            raise refused(f"option size is {str(size)[:80]}; it must be [height, width], of 1 ... 4096 pixels")
+        if isinstance(channels, bool) or channels not in (1, 3):
+            raise refused(f"option channels is {str(channels)[:80]}; it must be 3 (RGB) or 1 (grey)")
+        look = Look(size=(size[0], size[1]) if size is not None else None, channels=channels)
+        return cls(shares=Shares(**{name: options[name] for name in options.keys() & names}), look=look)
+
+
+_KINDS: Mapping[Any, str] = {int: "whole number", int | float: "number"}
+
+
+def _is_size(value: Any) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2
+    return pair and all(isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= 4096 for side in value)
 
 
 def digits(_: Path | None, options: Options, report: Report) -> Prepared:
@@ -67,43 +78,44 @@ def digits(_: Path | None, options: Options, report: Report) -> Prepared:
 
 def npz(upload: Path | None, options: Options, report: Report) -> Prepared:
     """Arrays `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`; optionally `classes`. Never pickled."""
-    arrays = _read_npz(_there(upload))
+    with _opened(upload) as archive:
+        arrays = _arrays(archive)
     report(0.5, "checking arrays")
-    if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
+    if set(_TRAIN_AND_TEST) <= set(arrays):
         first, given = _pair(arrays, "x_train", "y_train"), _pair(arrays, "x_test", "y_test")
         if first[0].shape[1:] != given[0].shape[1:] or first[0].dtype != given[0].dtype:
-            raise _refused(f"x_train is {_shape(first[0])} but x_test is {_shape(given[0])}: make them alike")
+            raise refused(f"x_train is {_shape(first[0])} but x_test is {_shape(given[0])}: make them alike")
         inputs, labels = (np.concatenate([a, b]) for a, b in zip(first, given, strict=True))
         splits = options.shares.split_given(len(first[0]), len(given[0]))
     elif {"x", "y"} <= set(arrays):
         inputs, labels = _pair(arrays, "x", "y")
         splits = options.shares.split(len(inputs))
     else:
-        raise _refused(f"the file holds {sorted(arrays)[:8]}; it needs x and y, or x_train, y_train, x_test, y_test")
-    classes = _classes(arrays, int(labels.max()) + 1)
+        held = sorted(arrays) or "no such arrays"
+        raise refused(f"the file needs the arrays x and y, or {', '.join(_TRAIN_AND_TEST)}; it has {held}")
+    classes = _classes(arrays.get("classes"), int(labels.max()) + 1)
     return Prepared(inputs=inputs, labels=labels, splits=splits, classes=classes, source="npz")
 
 
 def images(upload: Path | None, options: Options, report: Report) -> Prepared:
-    """A zip of `class/image` or `train/class/image` and `test/class/image`; pixels as uint8 RGB `n x 3 x h x w`."""
-    with _opened(_there(upload)) as archive:
-        members = sorted(_image_members(archive))
-        parts = {len(path.parts) for path in members}
-        given = parts == {3} and {path.parts[0] for path in members} <= set(_GIVEN)
-        if parts != {2} and not given:
-            raise _refused("images must lie as class/image, or as train/class/image and test/class/image")
-        classes = tuple(sorted({path.parts[-2] for path in members}))
-        number = {name: index for index, name in enumerate(classes)}
-        if given:
-            members.sort(key=lambda path: path.parts[0] == "test")  # train first
-        inputs = _decode(archive, members, options.size, report)
-    labels = np.array([number[path.parts[-2]] for path in members], dtype=np.int64)
-    tested = sum(path.parts[0] == "test" for path in members) if given else 0
-    if given and not 0 < tested < len(members):
-        raise _refused("both train/ and test/ must hold images")
-    shares = options.shares
-    splits = shares.split_given(len(members) - tested, tested) if given else shares.split(len(members))
-    return Prepared(inputs=inputs, labels=labels, splits=splits, classes=classes, source="image folders")
+    """A zip of `class/image` or `train/class/image` and `test/class/image`; pixels as uint8 `n x 3 x h x w`.
+
+    Classes are numbered by their sorted names; with the option channels 1, pixels are grey: `n x 1 x h x w`.
+    """
+    with _opened(upload) as archive:
+        members = image_folders.find_images(archive.infolist())
+        classes = tuple(sorted({member.label for member in members}))
+        inputs = image_folders.decode(archive, members, options.look, MAX_BYTES, report)
+    number = {name: index for index, name in enumerate(classes)}
+    tested = sum(member.tested for member in members)
+    train = len(members) - tested
+    return Prepared(
+        inputs=inputs,
+        labels=np.array([number[member.label] for member in members], dtype=np.int64),
+        splits=options.shares.split_given(train, tested) if tested else options.shares.split(train),
+        classes=classes,
+        source="image folders",
+    )
 
 
 SOURCES: Mapping[str, Callable[[Path | None, Options, Report], Prepared]] = {
@@ -120,123 +132,80 @@ def prepare(kind: str, upload: Path | None, options: Mapping[str, Any], report: 
         DatasetError: it is refused; the message says what is wrong and what would help.
     """
     if kind not in SOURCES:
-        raise _refused(f"unknown kind {kind!r}; known are {sorted(SOURCES)}")
+        raise refused(f"unknown kind {kind[:80]!r}; known are {sorted(SOURCES)}")
     return SOURCES[kind](upload, Options.read(options), report)
 
 
-def _read_npz(upload: Path) -> dict[str, Array]:
-    with _opened(upload) as archive:
-        _check_sizes(archive)
+def _opened(upload: Path | None) -> zipfile.ZipFile:
+    if upload is None:
+        raise refused("this kind of dataset needs a file")
     try:
-        with np.load(upload, allow_pickle=False) as stored:
-            wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test", "classes")
-            return {name: stored[name] for name in stored.files if name in wanted}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise _refused(f"the .npz cannot be read: {str(error)[:160]} (pickled arrays are never loaded)") from None
+        archive = zipfile.ZipFile(upload)
+    except Exception:  # a broken directory is reported in many ways
+        raise refused("the file is no zip archive (an .npz is one as well)") from None
+    members = archive.infolist()
+    total_bytes = sum(info.file_size for info in members)
+    if len(members) > MAX_MEMBERS or total_bytes > MAX_BYTES:
+        archive.close()
+        raise refused(
+            f"the file unpacks to {len(members)} members of {total_bytes} bytes; "
+            f"the limits are {MAX_MEMBERS} and {MAX_BYTES}: give fewer or smaller samples"
+        )
+    return archive
+
+
+def _arrays(archive: zipfile.ZipFile) -> dict[str, Array]:
+    found = {}
+    for name in set(_ARRAYS) & {member.removesuffix(".npy") for member in archive.namelist()}:
+        try:
+            found[name] = _array(archive, name)
+        except (DatasetError, MemoryError):
+            raise
+        except Exception as error:  # zip and array readers may raise anything on hostile bytes
+            raise refused(f"array {name} cannot be read: {str(error)[:120] or type(error).__name__}") from None
+    return found
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> Array:
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        shape, _, dtype = read_header(member)
+        size_bytes = info.file_size - member.tell()
+    if dtype.hasobject:
+        raise refused(f"array {name} holds Python objects, which are pickled and never loaded: save plain numbers")
+    if prod(shape) * dtype.itemsize != size_bytes:  # or numpy would reserve what the header says
+        raise refused(f"array {name} should have {prod(shape) * dtype.itemsize} bytes, but has {size_bytes}")
+    with archive.open(info) as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+    return array
 
 
 def _pair(arrays: Mapping[str, Array], x: str, y: str) -> tuple[Array, Array]:
     inputs, labels = arrays[x], arrays[y]
-    if inputs.dtype not in (np.uint8, np.float32, np.float64) or inputs.ndim < 2 or not len(inputs):
-        raise _refused(f"{x} is {_shape(inputs)}; it must be samples of uint8 or float, one a row")
+    if inputs.dtype not in (np.uint8, np.float32, np.float64) or inputs.ndim < 2 or not inputs.size:
+        raise refused(f"{x} is {_shape(inputs)}; it must be samples of uint8, float32 or float64, one a row")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(inputs):
-        raise _refused(f"{y} is {_shape(labels)}; it must be {len(inputs)} whole numbers, one for each row of {x}")
+        raise refused(f"{y} is {_shape(labels)}; it must be {len(inputs)} whole numbers, one for each row of {x}")
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
-        raise _refused(f"{y} runs from {labels.min()} to {labels.max()}; classes count from 0")
+        raise refused(f"{y} runs from {labels.min()} to {labels.max()}; classes count from 0 to below {MAX_CLASSES}")
     if inputs.dtype != np.uint8:
-        inputs = inputs.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            inputs = inputs.astype(np.float32)
         if not np.isfinite(inputs).all():
-            raise _refused(f"{x} holds NaN or infinite values")
+            raise refused(f"{x} holds NaN or infinite values: remove these samples")
     return inputs, labels.astype(np.int64)
 
 
-def _classes(arrays: Mapping[str, Array], count: int) -> tuple[str, ...]:
-    names = arrays.get("classes")
+def _classes(names: Array | None, count: int) -> tuple[str, ...]:
     if names is None:
         return tuple(str(index) for index in range(count))
-    if names.ndim != 1 or len(names) < count:
-        raise _refused(f"classes is {_shape(names)}, but labels need {count} names")
-    return tuple(str(name)[:200] for name in names)
-
-
-def _opened(upload: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(upload)
-    except (zipfile.BadZipFile, OSError):
-        raise _refused("the file is no zip archive (an .npz is one as well)") from None
-
-
-def _check_sizes(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    members = archive.infolist()
-    total_bytes = sum(info.file_size for info in members)
-    if len(members) > MAX_MEMBERS or total_bytes > MAX_BYTES:
-        raise _refused(f"{len(members)} members of {total_bytes} bytes; the limits are {MAX_MEMBERS} and {MAX_BYTES}")
-    return members
-
-
-def _image_members(archive: zipfile.ZipFile) -> Sequence[PurePosixPath]:
-    found = []
-    for info in _check_sizes(archive):
-        path = PurePosixPath(info.filename)
-        if info.is_dir() or path.parts[0] == "__MACOSX" or path.name.startswith("."):
-            continue
-        if path.is_absolute() or ".." in path.parts or len(info.filename) > 500:
-            raise _refused(f"member {info.filename[:80]!r} has a path that is not allowed")
-        if path.suffix.lower() not in _IMAGES:
-            raise _refused(f"member {info.filename[:80]!r} is no image; known endings are {', '.join(_IMAGES)}")
-        found.append(path)
-    if not found:
-        raise _refused("the zip holds no images")
-    return found
-
-
-def _decode(
-    archive: zipfile.ZipFile, members: Sequence[PurePosixPath], size: tuple[int, int] | None, report: Report
-) -> Array:
-    pixels: Array | None = None
-    for index, path in enumerate(members):
-        image = _image(archive, path, size)
-        if pixels is None:
-            pixels = np.empty((len(members), *image.shape), dtype=np.uint8)
-        if image.shape != pixels.shape[1:]:
-            here, first = image.shape[1:], pixels.shape[2:]
-            raise _refused(
-                f"{str(path)[:80]!r} is {here[0]} x {here[1]} pixels, the first image {first[0]} x {first[1]}: "
-                'give the option {"size": [height, width]}'
-            )
-        pixels[index] = image
-        if index % 500 == 0:
-            report(index / len(members), f"decoding images, {index} of {len(members)}")
-    assert pixels is not None
-    return pixels
-
-
-def _image(archive: zipfile.ZipFile, path: PurePosixPath, size: tuple[int, int] | None) -> Array:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(archive.read(str(path)))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _refused(f"{str(path)[:80]!r} has {image.width} x {image.height} pixels, over {MAX_PIXELS}")
-            shown = image.convert("RGB")
-            if size is not None and (shown.height, shown.width) != size:
-                shown = shown.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            return np.asarray(shown, dtype=np.uint8).transpose(2, 0, 1)
-    except DatasetError:
-        raise
-    except Exception as error:  # a decoder may raise anything on hostile bytes
-        raise _refused(f"{str(path)[:80]!r} cannot be decoded: {type(error).__name__}") from None
-
-
-def _there(upload: Path | None) -> Path:
-    if upload is None:
-        raise _refused("this kind of dataset needs a file")
-    return upload
+    if names.ndim != 1 or names.dtype.kind != "U" or not count <= len(names) <= MAX_CLASSES:
+        raise refused(f"classes is {_shape(names)}, but the labels need {count} names as text")
+    classes = tuple(str(name)[:200] for name in names)
+    if len(set(classes)) < len(classes):
+        raise refused("classes names one class twice")
+    return classes
 
 
 def _shape(array: Array) -> str:
     return f"{'x'.join(map(str, array.shape)) or 'a scalar'} of {array.dtype}"
-
-
-def _refused(reason: str) -> DatasetError:
-    return DatasetError("dataset_refused", reason)

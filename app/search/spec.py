@@ -3,9 +3,10 @@
 Standard library only; wrong specs cannot be built. `__pydantic_config__` makes FastAPI refuse unknown keys.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pruning import patterns as vocabulary
 from pruning.errors import PatternError
@@ -27,6 +28,19 @@ class SpecError(ValueError):
 def _within(path: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SpecError(path, f"{value!r} is outside {low:g} ... {high:g}")
+
+
+def _once(path: str, values: Sequence[object]) -> None:
+    if twice := [value for value, count in Counter(values).items() if count > 1]:
+        raise SpecError(path, f"names {str(twice[0])[:80]!r} twice")
+
+
+def _known(path: str, values: Sequence[str], words: object) -> None:
+    known = get_args(words)
+    if strange := [value for value in values if value not in known]:
+        raise SpecError(path, f"{str(strange[0])[:80]!r} is unknown; known are {list(known)}")
+    _within(path, len(values), 1, len(known))
+    _once(path, values)
 
 
 def _check_nm(text: str) -> None:
@@ -57,7 +71,7 @@ class Recovery:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationTask:
-    """How the model is fed and read: which output is the logits, what order its classes have, how inputs are normalised.
+    """How the model is fed and read: which output is the logits, the order of its classes, how inputs are normalised.
 
     `mean` and `std` are per channel, applied after pixels are scaled to [0, 1]; empty means none. `classes` lists
     the dataset's class names in the order of the model's outputs; empty means sorted by name.
@@ -73,8 +87,11 @@ class ClassificationTask:
         _within("/task/logits_output", self.logits_output, 0, 63)
         if len(self.mean) != len(self.std):
             raise SpecError("/task/std", f"has {len(self.std)} values but mean has {len(self.mean)}")
+        for value in self.mean:
+            _within("/task/mean", value, -1e6, 1e6)
         for value in self.std:
             _within("/task/std", value, 1e-6, 1e6)
+        _once("/task/classes", self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +114,7 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpec:
-    """What is submitted. `width` trials are asked for at a time, whatever the number of slots: that fixes the result."""
+    """What is submitted. `width` trials are asked for at a time, whatever the slots: that fixes the result."""
 
     __pydantic_config__ = _STRICT
     model: str
@@ -124,17 +141,19 @@ class SearchSpec:
 
     def __post_init__(self) -> None:
         _within("/profiles", len(self.profiles), 1, 8)
-        if len(set(self.profiles)) != len(self.profiles):
-            raise SpecError("/profiles", "names a profile twice")
+        _once("/profiles", self.profiles)
         _within("/name", len(self.name), 0, 200)
         _within("/batch", self.batch, 1, 65_536)
-        _within("/patterns", len(self.patterns), 1, 3)
-        _within("/pruners", len(self.pruners), 1, 2)
+        _known("/patterns", self.patterns, PatternKind)
+        _known("/pruners", self.pruners, PrunerName)
+        _known("/sampler", (self.sampler,), SamplerName)
         _within("/sparsities", len(self.sparsities), 1, 32)
         for sparsity in self.sparsities:
             _within("/sparsities", sparsity, 0.01, 0.999)
+        _once("/sparsities", self.sparsities)
         for text in self.nm:
             _check_nm(text)
+        _once("/nm", self.nm)
         _within("/trials", self.trials, 1, 100_000)
         _within("/width", self.width, 1, 64)
         _within("/threads", self.threads, 1, 256)
@@ -150,9 +169,12 @@ class SearchSpec:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "SearchSpec":
         """Inverse of `to_json`; raises SpecError, or TypeError on unknown keys."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
-        task = {key: tuple(value) if isinstance(value, list) else value for key, value in document["task"].items()}
-        values["task"] = ClassificationTask(**task)
+        values: dict[str, Any] = _tuples(document)
+        values["task"] = ClassificationTask(**_tuples(document["task"]))
         values["recovery"] = Recovery(**document["recovery"])
         values["limits"] = tuple(Limit(**limit) for limit in document["limits"])
         return cls(**values)
+
+
+def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}

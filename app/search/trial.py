@@ -81,7 +81,7 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; `from_json` is its inverse."""
-        return {**asdict(replace(self)), "plan": self.plan.to_json()}
+        return {**asdict(self), "plan": self.plan.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Trial":

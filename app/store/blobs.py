@@ -112,6 +112,7 @@ class ArtefactStore:
         if self._local:
             Path(partial).chmod(0o444)
             os.replace(partial, final)  # atomic; two writers of one digest bring the same bytes
+            _sync_folder(Path(final).parent)  # a row may name the file as soon as we return
         else:
             self._files.mv(partial, final)
 
@@ -126,6 +127,14 @@ class ArtefactStore:
             partial.replace(cached)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _copy(source: IO[bytes], target: Any) -> tuple[str, int]:

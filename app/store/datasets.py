@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.records import DatasetRecord
-from app.store.rows import by_id, found, newest, plain, record
+from app.store.rows import by_id, found, label, newest, plain, record
 from app.store.tables import Dataset
 
 _WAITING = ("uploaded", "preparing")
@@ -24,7 +24,7 @@ def add(
 ) -> DatasetRecord:
     """A dataset to prepare; built-in kinds have no upload."""
     row = Dataset(
-        project_id=project_id, name=name, kind=kind, upload_digest=upload_digest, options=plain(options or {})
+        project_id=project_id, name=label(name), kind=kind, upload_digest=upload_digest, options=plain(options or {})
     )
     s.add(row)
     s.flush()

@@ -2,6 +2,7 @@
 
 StoreError
 ├── NotFound   nothing of that kind with that id in the project
+├── NotJson    a document or a number that JSON cannot say, such as NaN
 └── Conflict   what was asked cannot be done in the state it is in
 """
 
@@ -16,6 +17,10 @@ class NotFound(StoreError):
     def __init__(self, kind: str, key: object) -> None:
         super().__init__(f"No {kind} {str(key)[:80]!r} in this project.")
         self.kind, self.key = kind, key
+
+
+class NotJson(StoreError, ValueError):
+    """A document or a number that JSON cannot say, such as NaN."""
 
 
 class Conflict(StoreError):

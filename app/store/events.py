@@ -10,6 +10,8 @@ from app.store.records import EventRecord
 from app.store.rows import plain, record
 from app.store.tables import Event
 
+_LARGEST = 2**63 - 1  # a database refuses to compare a key with more
+
 
 def add(s: Session, *, project_id: str, search_id: str | None = None, kind: str, payload: Mapping[str, Any]) -> int:
     """Note an event; its id.
@@ -29,7 +31,7 @@ def after(
     s: Session, project_id: str, *, search_id: str | None = None, after_id: int = 0, limit: int = 100
 ) -> list[EventRecord]:
     """The project's events, or one search's, behind an id, in order."""
-    query = select(Event).where(Event.project_id == project_id, Event.id > after_id)
+    query = select(Event).where(Event.project_id == project_id, Event.id > min(after_id, _LARGEST))
     if search_id is not None:
         query = query.where(Event.search_id == search_id)
     return [record(EventRecord, row) for row in s.scalars(query.order_by(Event.id).limit(limit))]

@@ -13,7 +13,11 @@ _P = tables.FrontPoint
 
 
 def update(s: Session, search_id: str, profile_ids: Sequence[str]) -> None:
-    """Bring the stored fronts up to date; belongs into the transaction that recorded a trial."""
+    """Bring the stored fronts up to date; belongs into the transaction that recorded a trial.
+
+    Who comes second waits here for the first to commit, and then sees its trial.
+    """
+    s.execute(select(tables.Search.id).where(tables.Search.id == search_id).with_for_update())
     for profile_id in profile_ids:
         wanted = {point.number: point for point in recomputed(s, search_id, profile_id)}
         there = {point.number: point for point in get(s, search_id, profile_id)}

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.records import ModelRecord
-from app.store.rows import by_id, found, newest, plain, record
+from app.store.rows import by_id, found, label, newest, plain, record
 from app.store.tables import Model
 
 _WAITING = ("uploaded", "inspecting")
@@ -15,7 +15,7 @@ _WAITING = ("uploaded", "inspecting")
 
 def add(s: Session, *, project_id: str, name: str, upload_digest: str) -> ModelRecord:
     """A model whose upload lies in the artefact store."""
-    row = Model(project_id=project_id, name=name, upload_digest=upload_digest)
+    row = Model(project_id=project_id, name=label(name), upload_digest=upload_digest)
     s.add(row)
     s.flush()
     return record(ModelRecord, row)

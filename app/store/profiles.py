@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.records import ProfileRecord
-from app.store.rows import by_id, found, newest, plain, plain_or_none, record
+from app.store.rows import by_id, found, label, newest, plain, plain_or_none, record
 from app.store.tables import Profile
 
 _WAITING = ("requested", "measuring")
@@ -25,7 +25,7 @@ def add(
     """A profile: ready if its document is given, to be measured as `request` says otherwise."""
     row = Profile(
         project_id=project_id,
-        name=name,
+        name=label(name),
         state="requested" if document is None else "ready",
         request=plain(request or {}),
         document=plain_or_none(document),

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.search.spec import SearchSpec
 from app.store.errors import Conflict, StoreError
 from app.store.records import SearchRecord, SearchState
-from app.store.rows import by_id, found, newest, plain, plain_or_none, record
+from app.store.rows import behind, by_id, found, label, newest, plain, plain_or_none, record
 from app.store.tables import Search, now
 
 ENDED: tuple[SearchState, ...] = ("succeeded", "failed", "cancelled")
@@ -25,7 +25,13 @@ def add(s: Session, *, project_id: str, spec: SearchSpec, idempotency_key: str |
     document = plain(spec.to_json())
     if (known := _same(s, project_id, idempotency_key, document)) is not None:
         return known
-    row = Search(project_id=project_id, name=spec.name, spec=document, seed=spec.seed, idempotency_key=idempotency_key)
+    row = Search(
+        project_id=project_id,
+        name=label(spec.name),
+        spec=document,
+        seed=spec.seed,
+        idempotency_key=idempotency_key,
+    )
     try:
         with s.begin_nested():
             s.add(row)
@@ -54,17 +60,16 @@ def page(
     """The project's searches, newest first, from behind the id `after`; of one state if that is given."""
     if state is None:
         return [record(SearchRecord, row) for row in newest(s, Search, project_id, limit, after)]
-    query = select(Search).where(Search.project_id == project_id, Search.state == state)
-    if after is not None:
-        query = query.where(Search.id < after)
+    query = select(Search).where(Search.project_id == project_id, Search.state == state, behind(Search, after))
     return [record(SearchRecord, row) for row in s.scalars(query.order_by(Search.id.desc()).limit(limit))]
 
 
 def request_cancel(s: Session, project_id: str, search_id: str) -> None:
     """Wish for the end of a search. Idempotent; says nothing to one that has ended."""
-    row = found(s, Search, "search", project_id, search_id)
-    if row.state not in ENDED:
-        row.desired = "cancel"
+    found(s, Search, "search", project_id, search_id)
+    # asked again in the statement: the search may end between the look and the write
+    wish = update(Search).where(Search.id == search_id, Search.state.not_in(ENDED))
+    s.execute(wish.values(desired="cancel"))
 
 
 def claim(s: Session, *, holder: str, epoch: int) -> SearchRecord | None:
@@ -81,8 +86,10 @@ def claim(s: Session, *, holder: str, epoch: int) -> SearchRecord | None:
 
 
 def set_phase(s: Session, search_id: str, phase: str) -> None:
-    """What the search does now."""
-    by_id(s, Search, "search", search_id).phase = phase
+    """What the search does now. Changes nothing once it has ended."""
+    row = by_id(s, Search, "search", search_id)
+    if row.state not in ENDED:
+        row.phase = phase
 
 
 def set_space(s: Session, search_id: str, space: Mapping[str, Any]) -> None:
@@ -107,7 +114,7 @@ def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any]
     row = by_id(s, Search, "search", search_id)
     if row.state in ENDED:
         return False
-    row.state, row.failure, row.finished_at = ended, plain_or_none(failure), now()
+    row.state, row.phase, row.failure, row.finished_at = ended, None, plain_or_none(failure), now()
     return True
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.search.trial import Failure, Measurement, Trial, TrialCost
 from app.store import tables
+from app.store.errors import NotJson
 from app.store.ids import new_id
 from app.store.records import StoredTrial
 from app.store.rows import plain, shown
@@ -17,27 +19,29 @@ from pruning.plan import PruningPlan
 _MANY = 500  # ids in one IN list
 
 
-def trial_row(search_id: str, trial: Trial) -> tables.Trial:
-    """A queued trial as a row."""
-    return tables.Trial(
-        id=new_id(),
-        search_id=search_id,
-        number=trial.number,
-        role=trial.role,
-        state="queued",
-        plan=plain(trial.plan.to_json()),
-        plan_digest=trial.plan.digest,
-        seed=trial.seed,
-        recovery_steps=trial.recovery_steps,
-        coordinates=plain(trial.coordinates),
-        sampler_attributes=plain(trial.sampler_attributes),
-        report={},
-        files={},
-    )
+def asked_row(search_id: str, trial: Trial) -> dict[str, Any]:
+    """A trial that was asked for, as a row."""
+    return {
+        "id": new_id(),
+        "search_id": search_id,
+        "number": trial.number,
+        "role": trial.role,
+        "state": "queued",
+        "plan": plain(trial.plan.to_json()),
+        "plan_digest": trial.plan.digest,
+        "seed": trial.seed,
+        "recovery_steps": trial.recovery_steps,
+        "coordinates": plain(trial.coordinates),
+        "sampler_attributes": plain(trial.sampler_attributes),
+        "report": {},
+        "files": {},
+    }
 
 
 def cost_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
     """A trial's costs as rows; `position` keeps their order."""
+    for cost in trial.costs:
+        _require_finite(trial, f"the latency on profile {cost.profile}", cost.latency_ms)
     return [
         {
             "trial_id": trial_id,
@@ -55,10 +59,18 @@ def measurement_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
     """A trial's measurements as rows; `position` keeps their order."""
     rows = []
     for position, measurement in enumerate(trial.measurements):
+        for number in (measurement.value, measurement.standard_error):
+            _require_finite(trial, f"{measurement.split or 'its'} {measurement.metric}", number)
         row = dict(vars(measurement))
         row["profile_id"] = row.pop("profile")
         rows.append({"trial_id": trial_id, "position": position, **row})
     return rows
+
+
+def _require_finite(trial: Trial, what: str, number: float) -> None:
+    """SQLite would make NaN a NULL, and no answer could carry it: such a trial failed, and is recorded as failed."""
+    if not isfinite(number):
+        raise NotJson(f"Trial {trial.number} cannot be stored: {what} is {number}, which is no finite number")
 
 
 def stored_trials(s: Session, query: Select[tables.Trial]) -> list[StoredTrial]:

@@ -9,32 +9,36 @@ from app.search.trial import Trial, TrialState
 from app.store import tables
 from app.store.errors import Conflict, NotFound
 from app.store.records import SearchProgress, StoredTrial
-from app.store.rows import plain, plain_or_none, shown
-from app.store.trial_rows import cost_rows, measurement_rows, stored_trials, trial_row
+from app.store.rows import insert_new, plain, plain_or_none, shown
+from app.store.trial_rows import asked_row, cost_rows, measurement_rows, stored_trials
 
 UNFINISHED: tuple[TrialState, ...] = ("queued", "running")
 FINISHED: tuple[TrialState, ...] = ("complete", "infeasible", "stopped", "failed")
+LARGEST = 2**31 - 1  # what the column of numbers holds; a database refuses to compare it with more
 _T = tables.Trial
 
 
 def add_asked(s: Session, search_id: str, trials: Sequence[Trial]) -> None:
-    """Queue a batch of trials with their costs; numbers that are there already stay as they are."""
-    numbers = [trial.number for trial in trials]
-    there = set(s.scalars(select(_T.number).where(_T.search_id == search_id, _T.number.in_(numbers))))
-    new = {trial.number: trial for trial in trials if trial.number not in there}
-    rows = {number: trial_row(search_id, trial) for number, trial in new.items()}
-    s.add_all(rows.values())
-    s.flush()
-    costs = [cost for number, trial in new.items() for cost in cost_rows(rows[number].id, trial)]
+    """Queue a batch of trials with their costs; numbers that are there already stay as they are.
+
+    Raises:
+        NotJson: a cost is no finite number.
+    """
+    rows = [asked_row(search_id, trial) for trial in trials]
+    if not rows:
+        return
+    new = s.execute(insert_new(s, tables.Trial).returning(_T.id, _T.number), rows).all()
+    by_number = {trial.number: trial for trial in reversed(trials)}
+    costs = [cost for trial_id, number in new for cost in cost_rows(trial_id, by_number[number])]
     if costs:
         s.execute(insert(tables.TrialCost), costs)
 
 
 def set_running(s: Session, search_id: str, number: int, attempt: int) -> None:
     """An attempt at it began. Says nothing to a trial that is recorded; NotFound if nobody asked for it."""
-    row = _row(s, search_id, number)
-    if row.state in UNFINISHED:
-        row.state, row.attempts = "running", attempt
+    begun = update(_T).where(_T.search_id == search_id, _T.number == number, _T.state.in_(UNFINISHED))
+    if s.scalars(begun.values(state="running", attempts=attempt).returning(_T.id)).one_or_none() is None:
+        _row(s, search_id, number)
 
 
 def record(s: Session, search_id: str, trial: Trial) -> bool:
@@ -42,13 +46,16 @@ def record(s: Session, search_id: str, trial: Trial) -> bool:
 
     Raises:
         NotFound: nobody asked for it.
-        Conflict: it has not ended, or is another plan or seed than the one that was asked for.
+        Conflict: it has not ended, or is not the trial that was asked for.
+        NotJson: it carries a number that is not finite.
     """
     if trial.state not in FINISHED:
         raise Conflict(f"Trial {trial.number} is {trial.state}: only an ended trial is recorded.")
     row = _row(s, search_id, trial.number)
-    if (row.plan_digest, row.seed) != (trial.plan.digest, trial.seed):
-        raise Conflict(f"Trial {trial.number} was asked for with another plan or seed than the one that ended.")
+    asked_for = (row.plan_digest, row.seed, row.role, row.recovery_steps)
+    if asked_for != (trial.plan.digest, trial.seed, trial.role, trial.recovery_steps):
+        raise Conflict(f"Trial {trial.number} was asked for with another plan or seed, role or recovery than this one.")
+    costs, measurements = cost_rows(row.id, trial), measurement_rows(row.id, trial)
     accuracy = trial.value("accuracy", "validation") if trial.state == "complete" else None
     ended = update(_T).where(_T.id == row.id, _T.state.in_(UNFINISHED))
     values = {
@@ -65,9 +72,9 @@ def record(s: Session, search_id: str, trial: Trial) -> bool:
     if s.scalars(ended.values(**values).returning(_T.id)).one_or_none() is None:
         return False
     s.execute(delete(tables.TrialCost).where(tables.TrialCost.trial_id == row.id))
-    if costs := cost_rows(row.id, trial):
+    if costs:
         s.execute(insert(tables.TrialCost), costs)
-    if measurements := measurement_rows(row.id, trial):
+    if measurements:
         s.execute(insert(tables.Measurement), measurements)
     return True
 
@@ -88,7 +95,7 @@ def page(
     """A search's trials by number, from behind `after_number`; of one state if that is given."""
     query = _of(search_id)
     if after_number is not None:
-        query = query.where(_T.number > after_number)
+        query = query.where(_T.number > min(after_number, LARGEST))
     if state is not None:
         query = query.where(_T.state == state)
     return stored_trials(s, query.limit(limit))
@@ -101,7 +108,7 @@ def of_role(s: Session, search_id: str, role: str) -> StoredTrial | None:
 
 def get(s: Session, search_id: str, number: int) -> StoredTrial:
     """One trial of a search, else NotFound."""
-    entries = stored_trials(s, _of(search_id).where(_T.number == number))
+    entries = stored_trials(s, _of(search_id).where(_T.number == number)) if 0 <= number <= LARGEST else []
     if not entries:
         raise NotFound("trial", number)
     return entries[0]

@@ -29,8 +29,8 @@ class PDPSettings(base.Settings):
 
     tau: float = 0.1
     tau_absolute: float = 0.0
-    ramp: float = 0.5
-    harden: float = 0.75
+    ramp: float = 0.1
+    harden: float = 0.4
 
     def __post_init__(self) -> None:
         if not 1e-6 <= self.tau <= 10.0:

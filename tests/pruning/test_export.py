@@ -206,7 +206,7 @@ def test_a_smaller_net_trains_copies_and_keeps_its_mode(nets: dict[str, GraphNet
     assert not {t.data_ptr() for t in net.state_dict().values()} & {t.data_ptr() for t in smaller.state_dict().values()}
 
 
-def test_parametrised_weights_are_cut_as_they_compute(nets: dict[str, GraphNet]) -> None:
+def test_parametrised_weights_are_cut_and_exported_as_they_compute(nets: dict[str, GraphNet], tmp_path: Path) -> None:
     class Negate(nn.Module):
         def forward(self, value: Tensor) -> Tensor:
             return -value
@@ -220,6 +220,9 @@ def test_parametrised_weights_are_cut_as_they_compute(nets: dict[str, GraphNet])
     x = torch.randn(3, 2, 6, 6)
     with torch.no_grad():
         assert torch.equal(cut_channels(net, spec, half(spec))(x), cut_channels(plain, spec, half(spec))(x))
+    export_program(net, tmp_path / "model.pt2")
+    document, _ = read_exported_program(tmp_path / "model.pt2")
+    assert [n.op for n in document.nodes] == [n.op for n in net.document.nodes]
 
 
 @pytest.mark.parametrize(

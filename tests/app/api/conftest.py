@@ -1,23 +1,35 @@
-"""One application a test, on an SQLite database of its own."""
+"""One application a test, on an SQLite database of its own; `calm` is shared by tests that change nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from world import World, open_world
 
 from app.settings import Settings
+from tests.app.api.world import World, open_world
+
+
+def made_for(folder: Path, **changes: object) -> World:
+    return open_world(Settings(data_dir=folder / "data", max_upload_bytes=1_000_000, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TOKEN", "DATABASE_URL", "ARTEFACT_URL"):
+            patch.delenv(f"ESPALIER_{name}", raising=False)
+        yield
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name in ("ESPALIER_TOKEN", "ESPALIER_DATABASE_URL", "ESPALIER_ARTEFACT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return Settings(data_dir=tmp_path / "data", max_upload_bytes=1_000_000)
-
-
-@pytest.fixture
-def world(settings: Settings) -> Iterator[World]:
-    made = open_world(settings)
+def world(tmp_path: Path) -> Iterator[World]:
+    made = made_for(tmp_path)
     yield made
-    made.http.__exit__(None, None, None)
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = made_for(tmp_path_factory.mktemp("calm"))
+    yield made
+    made.close()

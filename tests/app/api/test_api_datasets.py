@@ -1,7 +1,8 @@
 """Registering datasets."""
 
 import pytest
-from world import API, World
+
+from tests.app.api.world import API, World
 
 ZIP = b"PK\x03\x04 rows"
 
@@ -34,8 +35,8 @@ def test_arrays_and_images_come_as_files(world: World, kind: str) -> None:
         ({"kind": "digits", "options": "[" * 9_000}, None, "/options"),
     ],
 )
-def test_wrong_ones_are_pointed_at(world: World, data: dict[str, str], file: bytes | None, where: str) -> None:
+def test_wrong_ones_are_pointed_at(calm: World, data: dict[str, str], file: bytes | None, where: str) -> None:
     files = {"file": ("f.zip", file)} if file else None
-    answer = world.http.post(f"{API}/datasets", data=data, files=files)
+    answer = calm.http.post(f"{API}/datasets", data=data, files=files)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == where

@@ -2,21 +2,31 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from world import API, World
+from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
+from tests.app.api.world import API, World
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", f"{API}/models/x", f"{API}/searches/x", f"{API}/profiles/x.csv", f"{API}/searches/x/trials/3", f"{API}/datasets/x"]
+    "path",
+    [
+        "/nowhere",
+        f"{API}/models/x",
+        f"{API}/searches/x",
+        f"{API}/profiles/x.csv",
+        f"{API}/searches/x/trials/3",
+        f"{API}/datasets/x",
+    ],
 )
-def test_what_is_not_there_is_a_404_problem(world: World, path: str) -> None:
-    answer = world.http.get(path)
+def test_what_is_not_there_is_a_404_problem(calm: World, path: str) -> None:
+    answer = calm.http.get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
@@ -25,8 +35,8 @@ def test_what_is_not_there_is_a_404_problem(world: World, path: str) -> None:
     assert document["detail"]
 
 
-def test_a_method_that_is_not_there(world: World) -> None:
-    answer = world.http.delete(f"{API}/models")
+def test_a_method_that_is_not_there(calm: World) -> None:
+    answer = calm.http.delete(f"{API}/models")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
 
 
@@ -48,34 +58,35 @@ def test_a_method_that_is_not_there(world: World) -> None:
         ({"acknowledge": ["everything"]}, "/acknowledge/0"),
     ],
 )
-def test_a_wrong_search_is_pointed_at(world: World, change: dict[str, Any], where: str) -> None:
-    answer = world.http.post(f"{API}/searches", json=world.spec(**change))
+def test_a_wrong_search_is_pointed_at(calm: World, change: dict[str, Any], where: str) -> None:
+    answer = calm.http.post(f"{API}/searches", json=calm.spec(**change))
     assert answer.status_code == 422
     assert where in [entry["pointer"] for entry in answer.json()["errors"]]
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_no_number_is_no_limit(world: World, word: str) -> None:
-    limits = f'[{{"profile": "{world.profile}", "latency_ms": {word}}}]'
-    body = f'{{"model": "{world.model}", "dataset": "{world.dataset}", "profiles": ["{world.profile}"], "limits": {limits}}}'
-    answer = world.http.post(f"{API}/searches", content=body, headers={"Content-Type": "application/json"})
+def test_no_number_is_no_limit(calm: World, word: str) -> None:
+    limits = f'[{{"profile": "{calm.profile}", "latency_ms": {word}}}]'
+    named = f'"model": "{calm.model}", "dataset": "{calm.dataset}", "profiles": ["{calm.profile}"]'
+    body = f'{{{named}, "limits": {limits}}}'
+    answer = calm.http.post(f"{API}/searches", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/limits/0/latency_ms"
 
 
-def test_missing_fields_and_broken_json(world: World) -> None:
-    missing = world.http.post(f"{API}/searches", json={"model": "x"})
+def test_missing_fields_and_broken_json(calm: World) -> None:
+    missing = calm.http.post(f"{API}/searches", json={"model": "x"})
     assert {entry["pointer"] for entry in missing.json()["errors"]} == {"/dataset", "/profiles"}
-    broken = world.http.post(f"{API}/searches", content=b"{", headers={"Content-Type": "application/json"})
+    broken = calm.http.post(f"{API}/searches", content=b"{", headers={"Content-Type": "application/json"})
     assert broken.status_code == 422
     assert broken.json()["errors"][0]["code"] == "json_invalid"
-    deep = world.http.post(f"{API}/searches", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    deep = calm.http.post(f"{API}/searches", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
     assert deep.status_code in (400, 422)
     assert deep.headers["content-type"] == "application/problem+json"
 
 
-def test_wrong_query_parameters_are_named(world: World) -> None:
-    answer = world.http.get(f"{API}/models?limit=0")
+def test_wrong_query_parameters_are_named(calm: World) -> None:
+    answer = calm.http.get(f"{API}/models?limit=0")
     assert answer.json()["errors"] == [
         {"parameter": "limit", "detail": "Input should be greater than or equal to 1", "code": "greater_than_equal"}
     ]
@@ -96,6 +107,28 @@ def test_an_unexpected_error_is_an_incident_without_a_trace() -> None:
     assert len(document["incident"]) == 12
     assert document["incident"] in document["detail"]
     assert "secret" not in answer.text and "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(("cause", "incident"), [(anyio.BrokenResourceError, False), (RuntimeError, True)])
+def test_a_reader_who_leaves_a_stream_is_no_incident(
+    cause: type[Exception], incident: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stream(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ExceptionGroup("a task group", [cause()])
+
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/events"}
+    anyio.run(errors.Incidents(stream), scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start"]
+    assert bool(caplog.records) is incident
 
 
 @given(st.lists(st.one_of(st.text(max_size=5), st.integers(0, 9)), max_size=5))

@@ -4,11 +4,11 @@ import threading
 import time
 
 import pytest
-from world import API, World
 
 from app.api import events as stream
 from app.client.sse import Event, parse
 from app.store import events, searches
+from tests.app.api.world import API, World
 
 
 def read(world: World, search: str, **headers: str) -> list[Event]:

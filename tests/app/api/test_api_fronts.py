@@ -6,10 +6,10 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import API, World
 
 from app.api.csvtext import csv_text, safe_cell
 from app.store import searches
+from tests.app.api.world import API, World
 
 
 def test_the_front_has_the_undominated_and_the_list_has_all(world: World) -> None:
@@ -74,7 +74,9 @@ def test_no_text_cell_is_a_formula(text: str) -> None:
     assert cell in (text, "'" + text)
 
 
-@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="\r\n\x00")), st.floats(allow_nan=False)), max_size=4))
+@given(
+    st.lists(st.tuples(st.text(st.characters(exclude_characters="\r\n\x00")), st.floats(allow_nan=False)), max_size=4)
+)
 def test_a_spreadsheet_reads_back(rows: list[tuple[str, float]]) -> None:
     read = list(csv.reader(io.StringIO(csv_text(("name", "value"), rows), newline="")))
     assert read[0] == ["name", "value"]

@@ -3,7 +3,8 @@
 from hashlib import sha256
 
 import pytest
-from world import API, World
+
+from tests.app.api.world import API, World
 
 ZIP = b"PK\x03\x04 not really an archive: nobody here looks inside"
 
@@ -21,7 +22,9 @@ def test_an_upload_is_kept_byte_for_byte_and_waits_for_a_worker(world: World) ->
     assert list((world.service.settings.data_dir / "incoming").iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("net.pt2", "net"), ("../../etc/passwd", "passwd"), ("C:\\me\\net.pt2", "net")])
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("net.pt2", "net"), ("../../etc/passwd", "passwd"), ("C:\\me\\net.pt2", "net")]
+)
 def test_the_file_name_is_only_a_title(world: World, name: str, wanted: str) -> None:
     assert world.http.post(f"{API}/models", files={"file": (name, ZIP)}).json()["name"] == wanted
 

@@ -4,17 +4,17 @@ import json
 import re
 
 import pytest
-from world import World
 
 from app.api.openapi import COMMITTED, text
+from tests.app.api.world import World
 
 
 def test_the_committed_document_is_current() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == text(), "run: python -m app.api.openapi"
 
 
-def test_every_operation_is_documented_and_named_once(world: World) -> None:
-    document = world.http.get("/openapi.json").json()
+def test_every_operation_is_documented_and_named_once(calm: World) -> None:
+    document = calm.http.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     operations = [op for path in document["paths"].values() for op in path.values()]
     names = [op["operationId"] for op in operations]
@@ -30,8 +30,8 @@ def test_every_reference_leads_somewhere() -> None:
         assert reference in document["components"]["schemas"]
 
 
-def test_the_docs_page_needs_nothing_from_elsewhere(world: World) -> None:
-    answer = world.http.get("/docs")
+def test_the_docs_page_needs_nothing_from_elsewhere(calm: World) -> None:
+    answer = calm.http.get("/docs")
     assert answer.status_code == 200
     assert "submit_search" in answer.text and "/api/v1/searches" in answer.text
     assert "<script" not in answer.text
@@ -39,5 +39,5 @@ def test_the_docs_page_needs_nothing_from_elsewhere(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/searches"])
-def test_pages_are_there(world: World, path: str) -> None:
-    assert "text/html" in world.http.get(path).headers["content-type"]
+def test_pages_are_there(calm: World, path: str) -> None:
+    assert "text/html" in calm.http.get(path).headers["content-type"]

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from world import API, MODEL, World, catalogue_profile, measured_profile
 
 from app.store import datasets, models, searches
 from costmodels.profile import ProfileRow
+from tests.app.api.world import API, MODEL, World, catalogue_profile, measured_profile
 
 
 def submit(world: World, headers: dict[str, str] | None = None, **changes: Any) -> Any:
@@ -40,7 +40,9 @@ def test_a_search_is_accepted_and_found_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(("field", "code", "where"), [
-    ("model", "unknown_model", "/model"), ("dataset", "unknown_dataset", "/dataset"), ("profiles", "unknown_profile", "/profiles/1"),
+    ("model", "unknown_model", "/model"),
+    ("dataset", "unknown_dataset", "/dataset"),
+    ("profiles", "unknown_profile", "/profiles/1"),
 ])  # fmt: skip
 def test_what_is_not_there_is_pointed_at(world: World, field: str, code: str, where: str) -> None:
     value: Any = [world.profile, "nobody"] if field == "profiles" else "nobody"
@@ -114,6 +116,29 @@ def test_layers_and_outputs_must_exist(world: World) -> None:
     assert "body" in document["detail"]
     refused(submit(world, frozen_layers=[la.name for la in MODEL.layers]), "nothing_to_prune", "/frozen_layers")
     refused(submit(world, task={"logits_output": 1}), "unknown_output", "/task/logits_output")
+
+
+@pytest.mark.parametrize(
+    ("meta", "task", "where"),
+    [
+        ({"input_shape": [3, 32, 32]}, {}, "/dataset"),
+        ({"classes": [str(n) for n in range(11)]}, {}, "/task/logits_output"),
+        ({}, {"classes": ["cat", "dog"]}, "/task/classes"),
+        ({}, {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}, "/task/mean"),
+        ({}, {"classes": [str(n) for n in reversed(range(10))], "mean": [0.5], "std": [0.5]}, None),
+    ],
+)
+def test_data_that_does_not_fit_the_model(
+    world: World, meta: dict[str, Any], task: dict[str, Any], where: str | None
+) -> None:
+    whole = {"input_shape": [1, 8, 8], "classes": [str(n) for n in range(10)], **meta}
+    with world.service.database.begin() as session:
+        datasets.set_ready(session, world.dataset, meta=whole, arrays_digest="6" * 64)
+    answer = submit(world, task=task)
+    if where is None:
+        assert answer.status_code == 202, answer.text
+    else:
+        refused(answer, "dataset_mismatch", where)
 
 
 def test_a_catalogue_accelerator_needs_no_match(world: World) -> None:

@@ -1,9 +1,9 @@
 """Trials: the list, the per-layer table, the files."""
 
 import pytest
-from world import API, LAYERS, World, finished_trial, plans_and_accuracies
 
 from app.search.trial import Failure
+from tests.app.api.world import API, LAYERS, World, finished_trial, plans_and_accuracies
 
 
 def test_trials_are_listed_by_number_in_pages(world: World) -> None:
@@ -35,7 +35,9 @@ def test_one_trial_says_what_each_layer_lost_and_what_that_buys(world: World) ->
     device = trial["devices"][0]
     assert device["before_ms"] == pytest.approx(5.5)
     assert device["after_ms"] == pytest.approx(trial["costs"][0]["latency_ms"])
-    assert sum(layer["latency"][world.profile]["after_ms"] for layer in trial["layers"]) == pytest.approx(device["after_ms"])
+    assert sum(layer["latency"][world.profile]["after_ms"] for layer in trial["layers"]) == pytest.approx(
+        device["after_ms"]
+    )
     assert (trial["checks"], trial["plan"]["settings"]) == ({"exact_zeros": True}, {"tau": 0.1})
     assert trial["macs_after"] == 5
     assert {m["split"] for m in trial["measurements"]} == {"validation", "test"}
@@ -45,7 +47,10 @@ def test_a_trial_that_failed_says_why_and_has_a_table_all_the_same(world: World)
     search = world.search()
     plan, _ = plans_and_accuracies()[3]
     failed = finished_trial(2, plan, 0.9, world.profile).evolve(
-        state="failed", measurements=(), report={}, failure=Failure(code="out_of_memory", reason="2 GiB were not enough")
+        state="failed",
+        measurements=(),
+        report={},
+        failure=Failure(code="out_of_memory", reason="2 GiB were not enough"),
     )
     world.record(search, [failed])
     trial = world.http.get(f"{API}/searches/{search}/trials/2").json()

@@ -3,8 +3,11 @@
 Rows are written with the store's own functions; no worker runs and no torch is loaded.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -15,6 +18,7 @@ from app.search.spec import SearchSpec
 from app.search.trial import Measurement, Trial, TrialCost
 from app.settings import Settings
 from app.store import artefacts, datasets, events, fronts, models, profiles, searches, trials
+from app.store.database import Database
 from costmodels.catalogue import accelerator_profile, cost_model, network_cost
 from costmodels.profile import Profile, ProfileRow
 from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
@@ -52,7 +56,8 @@ def measured_profile(**changes: Any) -> Profile:
     rows.append(ProfileRow(layer="body", in_channels=8, out_channels=16, latency_ms=2.2))
     rows.append(ProfileRow(layer="body", pattern="unstructured@0.9", latency_ms=1.0))
     fields: dict[str, Any] = {
-        "name": "bench", "device": "board", "batch": 1, "precision": "float32", "source": "measured", "rows": tuple(rows),
+        "name": "bench", "device": "board", "batch": 1, "precision": "float32", "source": "measured",
+        "rows": tuple(rows),
     }  # fmt: skip
     return Profile(**{**fields, **changes})
 
@@ -103,6 +108,10 @@ class World:
         project = self.service.project_id
         events.add(session, project_id=project, search_id=search, kind=kind, payload=payload)
 
+    def close(self) -> None:
+        """Stop the application."""
+        self.http.__exit__(None, None, None)
+
     def artefact(self, data: bytes, kind: str) -> str:
         """Store bytes; the digest."""
         digest, size = self.service.artefacts.put_bytes(data)
@@ -117,7 +126,9 @@ class World:
 def plans_and_accuracies() -> list[tuple[PruningPlan, float]]:
     """Dense, dense recovered, and three plans: the last is slower and worse than the one before."""
     thin = PruningPlan(pruner="magnitude", patterns={"stem": Channel(0.5)})
-    sparse = PruningPlan(pruner="pdp", settings={"tau": 0.1}, patterns={"body": Unstructured(0.9), "stem": Channel(0.5)})
+    sparse = PruningPlan(
+        pruner="pdp", settings={"tau": 0.1}, patterns={"body": Unstructured(0.9), "stem": Channel(0.5)}
+    )
     milder = PruningPlan(pruner="magnitude", patterns={"body": Unstructured(0.3)})
     dense = PruningPlan(pruner="magnitude")
     return [(dense, 0.97), (dense, 0.98), (thin, 0.96), (sparse, 0.90), (milder, 0.80)]
@@ -131,13 +142,14 @@ def finished_trial(number: int, plan: PruningPlan, accuracy: float, profile: str
     )
     numbers = (("validation", accuracy), ("test", accuracy - 0.01))
     measured = tuple(
-        Measurement(
-            metric="accuracy", value=value, standard_error=0.01, samples=300, seed=0, fidelity=200, split=split
-        )
+        Measurement(metric="accuracy", value=value, standard_error=0.01, samples=300, seed=0, fidelity=200, split=split)
         for split, value in numbers
     )
     roles = ("dense", "dense_recovered")
-    layers = [{"name": la.name, "sparsity": plan.pattern(la.name).density and 1 - plan.pattern(la.name).density} for la in LAYERS]
+    layers = [
+        {"name": la.name, "sparsity": plan.pattern(la.name).density and 1 - plan.pattern(la.name).density}
+        for la in LAYERS
+    ]
     return Trial(
         number=number,
         role=roles[number] if number < 2 else "searched",
@@ -152,8 +164,21 @@ def finished_trial(number: int, plan: PruningPlan, accuracy: float, profile: str
     )
 
 
+@cache
+def migrated_database() -> bytes:
+    """An empty migrated database; migrating once instead of in each test saves most of the time."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        database = Database(settings.resolved_database_url)
+        database.migrate()
+        database.dispose()
+        return (Path(folder) / "espalier.db").read_bytes()
+
+
 def open_world(settings: Settings) -> World:
-    """Start the application (enter `.http` first) and fill it."""
+    """A running application with a few rows in it; leave it with `close`."""
+    settings.data_dir.mkdir(parents=True)
+    (settings.data_dir / "espalier.db").write_bytes(migrated_database())
     app = create_app(settings)
     http = TestClient(app, base_url=BASE, client=("127.0.0.1", 50_000), raise_server_exceptions=False)
     http.__enter__()
@@ -167,7 +192,12 @@ def open_world(settings: Settings) -> World:
             session, project_id=project, name="digits", kind="digits", upload_digest=None, options={"seed": 0}
         )
         stored = profiles.add(
-            session, project_id=project, name=profile.name, request={}, document=profile.to_json(), digest=profile.digest
+            session,
+            project_id=project,
+            name=profile.name,
+            request={},
+            document=profile.to_json(),
+            digest=profile.digest,
         )
     return World(http=http, service=service, model=model.id, dataset=dataset.id, profile=stored.id)
 

@@ -1,19 +1,14 @@
 """The command line against an application in this process."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / "api"), str(HERE)]
-
-from world import World, open_world  # noqa: E402
-
-from app.client import client as client_module  # noqa: E402
-from app.settings import Settings  # noqa: E402
+from app.client import client as client_module
+from app.settings import Settings
+from tests.app.api.world import World, open_world
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +38,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     monkeypatch.setattr(client_module, "Connection", connect)
     yield made
-    made.http.__exit__(None, None, None)
+    made.close()
 
 
 @pytest.fixture

@@ -7,19 +7,31 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
-from world import World, measured_profile
 
 from app.cli import convert, serve
 from app.cli import submit as submission
 from app.cli.main import app
 from app.store import searches
+from tests.app.api.world import World, measured_profile
 
 ZIP = b"PK\x03\x04 something"
 
 
 def test_help_names_every_command(runner: CliRunner) -> None:
     output = runner.invoke(app, ["--help"]).output
-    for name in ("serve", "api", "worker", "migrate", "convert", "submit", "front", "models", "searches", "demo", "health"):
+    for name in (
+        "serve",
+        "api",
+        "worker",
+        "migrate",
+        "convert",
+        "submit",
+        "front",
+        "models",
+        "searches",
+        "demo",
+        "health",
+    ):
         assert name in output
 
 
@@ -40,7 +52,8 @@ def test_a_front_is_a_table(runner: CliRunner, world: World) -> None:
     assert json.loads(runner.invoke(app, ["front", search, "--json"]).output)[0]["profile"] == world.profile
 
 
-def test_what_is_not_there_is_said_in_a_sentence(runner: CliRunner, world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_what_is_not_there_is_said_in_a_sentence(runner: CliRunner) -> None:
     result = runner.invoke(app, ["front", "nobody"])
     assert result.exit_code == 1
     assert "espalier: No search 'nobody' in this project." in result.stderr
@@ -102,7 +115,7 @@ def test_files_are_uploaded_and_a_refusal_ends_it(
     assert "the model was refused: node 3 is unknown" in result.stderr
 
 
-def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path, runner: CliRunner) -> None:
+def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path) -> None:
     from app.client import Client
 
     with Client("http://127.0.0.1:8765") as client:
@@ -110,7 +123,9 @@ def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path, r
         path = tmp_path / "bench.json"
         path.write_text(json.dumps(measured_profile(name="file").to_json()))
         assert client.get_profile(submission._profile(client, str(path), spec))["name"] == "file"
-        (tmp_path / "t.csv").write_text("# device: board\nlayer,latency_ms\nstem,1\nbody,4\nhead,0.5\n")
+        (tmp_path / "t.csv").write_text(
+            "# device: board\n# source: measured\nlayer,latency_ms\nstem,1\nbody,4\nhead,0.5\n"
+        )
         assert client.get_profile(submission._profile(client, str(tmp_path / "t.csv"), spec))["batch"] == 1
         chip = client.get_profile(submission._profile(client, "eyeriss-v2", spec))
         assert chip["document"]["accelerator"] == "eyeriss-v2"
@@ -119,7 +134,8 @@ def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path, r
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--limit", "fast"), ("--mean", "a,b"), ("--profile", "nowhere.csv"), ("--dataset", "no/where")]
+    ("option", "value"),
+    [("--limit", "fast"), ("--mean", "a,b"), ("--profile", "nowhere.csv"), ("--dataset", "no/where")],
 )
 def test_wrong_words_are_said_in_a_sentence(runner: CliRunner, world: World, option: str, value: str) -> None:
     options = {"--dataset": world.dataset, "--profile": world.profile, option: value}
@@ -166,7 +182,7 @@ def test_migrating_twice_is_fine(runner: CliRunner, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "espalier.db").is_file()
 
 
-def test_children_get_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_get_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESPALIER_TOKEN", "a-long-random-text-of-32-letters")
     settings = serve.chosen("0.0.0.0", 9000)
     for name, value in serve.environment(settings).items():
@@ -196,3 +212,38 @@ def test_what_names_no_factory(runner: CliRunner, source: str) -> None:
 @pytest.mark.parametrize("shape", ["", "3x", "axb", "3x0", "3x-1"])
 def test_what_is_no_shape(runner: CliRunner, shape: str) -> None:
     assert runner.invoke(app, ["convert", "json:dumps", "out.pt2", "--input", shape]).exit_code == 2
+
+
+MODULE = """
+import torch
+def build():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+"""
+
+
+def test_a_module_of_ones_own_becomes_an_uploadable_file(runner: CliRunner, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    source = tmp_path / "own_net.py"
+    source.write_text(MODULE)
+    weights = {"1.weight": torch.ones(2, 4), "1.bias": torch.zeros(2)}
+    save_file(weights, tmp_path / "w.safetensors")
+    target = tmp_path / "net.pt2"
+    command = [
+        "convert",
+        f"{source}:build",
+        str(target),
+        "--input",
+        "1x2x2",
+        "--weights",
+        str(tmp_path / "w.safetensors"),
+    ]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    with zipfile.ZipFile(target) as archive:
+        assert any(name.endswith("model.json") for name in archive.namelist())
+    save_file({"1.weight": torch.ones(3, 4)}, tmp_path / "w.safetensors")
+    wrong = runner.invoke(app, command)
+    assert wrong.exit_code == 1
+    assert "does not fit the module" in wrong.stderr

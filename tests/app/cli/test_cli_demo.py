@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import MODEL, World, finished_trial, measured_profile, plans_and_accuracies
 
 from app.cli import demo
 from app.settings import Settings
 from app.store import datasets, fronts, models, profiles, searches, trials
+from tests.app.api.world import MODEL, World, finished_trial, measured_profile, plans_and_accuracies
 
 ZIP = b"PK\x03\x04 the demo's model"
 
@@ -22,13 +22,17 @@ def play_worker(world: World) -> None:
         for model in models.waiting(session):
             models.set_ready(session, model.id, graph_digest="1" * 64, weights_digest="2" * 64, spec=MODEL.to_json())
         for dataset in datasets.waiting(session):
-            datasets.set_ready(session, dataset.id, meta={"classes": ["0"]}, arrays_digest="3" * 64)
+            datasets.set_ready(
+                session, dataset.id, meta={"classes": ["0"], "input_shape": [1, 8, 8]}, arrays_digest="3" * 64
+            )
         for profile in profiles.waiting(session):
             done = measured_profile(batch=64)
             profiles.set_ready(session, profile.id, document=done.to_json(), digest=done.digest)
         for search in searches.page(session, world.service.project_id, limit=10, state="queued"):
             first = search.spec["profiles"][0]
-            made = [finished_trial(n, plan, accuracy, first) for n, (plan, accuracy) in enumerate(plans_and_accuracies())]
+            made = [
+                finished_trial(n, plan, accuracy, first) for n, (plan, accuracy) in enumerate(plans_and_accuracies())
+            ]
             trials.add_asked(session, search.id, [t.evolve(state="queued", measurements=()) for t in made])
             for trial in made:
                 trials.record(session, search.id, trial)
@@ -38,8 +42,8 @@ def play_worker(world: World) -> None:
 
 @pytest.fixture
 def trained(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    from app.client import Client, handles
     from app.cli import submit
+    from app.client import Client, handles
 
     made: list[Path] = []
 
@@ -77,16 +81,19 @@ def test_twice_keeps_both_histories_and_trains_once(
     assert sources == ["measured", "analytical"]
 
 
-def test_a_search_that_fails_is_a_failed_demo(world: World, trained: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("trained")
+def test_a_search_that_fails_is_a_failed_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     finish = searches.finish
     failure = {"code": "x", "reason": "the worker has no memory", "details": {}}
-    monkeypatch.setattr(searches, "finish", lambda s, key, state: finish(s, key, state="failed", failure=failure))
+    monkeypatch.setattr(searches, "finish", lambda s, key, **_: finish(s, key, state="failed", failure=failure))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - typer's exit
         demo.run(8765, once=True, trials=3)
     assert getattr(caught.value, "exit_code", None) == 1
 
 
-def test_training_speaks_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_speaks_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = [json.dumps({"text": "epoch 1"}), "plain words", json.dumps({"accuracy": 0.975})]
     script = tmp_path / "fake"
     script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))

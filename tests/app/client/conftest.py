@@ -1,18 +1,14 @@
 """A client that talks to the application in this process."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
-
-from world import BASE, World, open_world  # noqa: E402
-
-from app.client import Client  # noqa: E402
-from app.settings import Settings  # noqa: E402
+from app.client import Client
+from app.settings import Settings
+from tests.app.api.world import BASE, World, open_world
 
 
 class InProcess(httpx2.BaseTransport):
@@ -34,7 +30,7 @@ class InProcess(httpx2.BaseTransport):
 def world(tmp_path: Path) -> Iterator[World]:
     made = open_world(Settings(data_dir=tmp_path / "data", database_url=None, artefact_url=None, token=None))
     yield made
-    made.http.__exit__(None, None, None)
+    made.close()
 
 
 @pytest.fixture

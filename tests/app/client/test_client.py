@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from world import BASE, World, finished_trial, measured_profile, plans_and_accuracies
 
 from app.client import ApiError, Client, Search, handles
 from app.client.http import Connection
 from app.client.progress import bar, describe, duration
 from app.client.sse import Event, parse
 from app.store import searches
+from tests.app.api.world import BASE, World, finished_trial, measured_profile, plans_and_accuracies
 
 ZIP = b"PK\x03\x04 something"
 
@@ -64,7 +64,7 @@ def test_a_search_is_a_handle(world: World, client: Client) -> None:
     assert client.search(search.id).document == client.get_search(search.id)
 
 
-def test_results_are_plain_values(world: World, client: Client, tmp_path: Path) -> None:
+def test_results_are_plain_values(world: World, client: Client) -> None:
     search = client.search(world.finished_search())
     assert search.wait(show=False).finished
     front = search.front()
@@ -176,7 +176,7 @@ def test_the_token_is_sent() -> None:
 
 
 def test_events_are_read_off_the_wire() -> None:
-    wire = ": ping\n\nevent: trial\ndata: {\"number\": 1}\nid: 7\n\ndata: \"a\"\n\nevent: end\ndata:\n\n"
+    wire = ': ping\n\nevent: trial\ndata: {"number": 1}\nid: 7\n\ndata: "a"\n\nevent: end\ndata:\n\n'
     found = list(parse(wire.split("\n")))
     assert found[0] == Event(kind="trial", data={"number": 1}, id=7)
     assert found[1:] == [Event(kind="message", data="a"), Event(kind="end", data=None)]

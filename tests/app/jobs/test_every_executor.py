@@ -12,6 +12,7 @@ from app.jobs.inline import InlineExecutor
 from app.jobs.local import LocalExecutor
 from app.search.executor import Executor, Outcome, Progress, Task
 from tests.app.jobs import fake_tasks
+from tests.app.jobs.world import PRELOAD
 
 
 @pytest.fixture(params=["inline", "local"])
@@ -19,7 +20,7 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executo
     if request.param == "inline":
         yield InlineExecutor(tmp_path / "work", tasks=fake_tasks.TASKS)
         return
-    local = LocalExecutor(tmp_path / "work", slots=2, tasks=f"{fake_tasks.__name__}:TASKS", preload=())
+    local = LocalExecutor(tmp_path / "work", slots=2, tasks=f"{fake_tasks.__name__}:TASKS", preload=PRELOAD)
     yield local
     local.close()
 

@@ -17,6 +17,7 @@ from app.jobs.local import LocalExecutor
 from app.search.executor import Outcome, Progress, Task
 from tests.app.jobs import fake_tasks
 from tests.app.jobs.test_every_executor import drain
+from tests.app.jobs.world import PRELOAD
 
 TABLE = f"{fake_tasks.__name__}:TASKS"
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[LocalExecutor] = []
 
     def build(**options: Any) -> LocalExecutor:
-        made.append(LocalExecutor(tmp_path / "work", **{"tasks": TABLE, "preload": (), "slots": 2} | options))
+        made.append(LocalExecutor(tmp_path / "work", **{"tasks": TABLE, "preload": PRELOAD, "slots": 2} | options))
         return made[-1]
 
     yield build
@@ -68,8 +69,8 @@ def test_cancel_kills_the_whole_group(make: Make, tmp_path: Path, busy: bool) ->
     executor.submit(linger(tmp_path, busy=busy))
     family = pids(tmp_path)
     executor.cancel("stay")
-    assert drain(executor, 1, limit_s=3.0)[0]["stay"].state == "cancelled"
-    wait_for(lambda: all(gone(pid) for pid in family), 3.0)
+    assert drain(executor, 1)[0]["stay"].state == "cancelled"
+    wait_for(lambda: all(gone(pid) for pid in family))
 
 
 def test_a_killed_child_is_lost_and_can_be_tried_again(make: Make, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_killed_child_is_lost_and_can_be_tried_again(make: Make, tmp_path: Pat
     assert outcome.state == "lost"
     assert outcome.failure is not None
     assert "SIGKILL" in outcome.failure.reason
-    wait_for(lambda: gone(grandchild), 3.0)
+    wait_for(lambda: gone(grandchild))
     executor.submit(Task(id="stay", kind="profile", payload={**task.payload, "seconds": 0.0}, attempt=2))
     assert drain(executor, 1)[0]["stay"].state == "done"
     assert len(list((tmp_path / "marks").iterdir())) == 2
@@ -114,7 +115,7 @@ def test_children_leave_when_their_owner_is_killed(tmp_path: Path) -> None:
     assert not any(gone(pid) for pid in family)
     owner.kill()
     owner.wait()
-    wait_for(lambda: all(gone(pid) for pid in family), 5.0)
+    wait_for(lambda: all(gone(pid) for pid in family))
 
 
 def test_children_leave_when_the_fork_server_is_killed(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_children_leave_when_the_fork_server_is_killed(tmp_path: Path) -> None:
     os.kill(server, signal.SIGKILL)
     said, _ = owner.communicate(timeout=20)
     assert said.split() == ["lost", "done"], "the loss is told, and a new fork server serves the next task"
-    wait_for(lambda: gone(child) and gone(grandchild), 3.0)
+    wait_for(lambda: gone(child) and gone(grandchild))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_close_leaves_nothing_behind(make: Make, tmp_path: Path) -> None:
     executor.submit(linger(tmp_path))
     family = pids(tmp_path)
     executor.close()
-    wait_for(lambda: all(gone(pid) for pid in family), 3.0)
+    wait_for(lambda: all(gone(pid) for pid in family))
 
 
 @pytest.mark.slow

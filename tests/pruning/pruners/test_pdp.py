@@ -131,7 +131,7 @@ def test_masks_start_dense_and_a_group_pattern_fades_in() -> None:
     w = weight((8, 8))
     for pattern in (Unstructured(0.9), Channel(0.9), NM(keep=1, group=4)):
         assert torch.equal(soft(pattern, progress=0.0)(w), torch.ones(8, 8))
-    quarter, full = soft(NM(keep=1, group=4), progress=0.125)(w), soft(NM(keep=1, group=4))(w)
+    quarter, full = soft(NM(keep=1, group=4), progress=0.025)(w), soft(NM(keep=1, group=4))(w)
     assert torch.allclose(1 - quarter, 0.25 * (1 - full), atol=1e-6)
 
 

@@ -1,0 +1,188 @@
+"""One trial: prune, recover, bake, cut, measure. A pure function of its arguments, at a fixed thread count.
+
+Accuracy and loss are measured on validation data, to choose on, and on test data, to report; always on the physically
+smaller model, which is first shown to agree with the masked one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from app.search.batches import Feed
+from app.search.data import Dataset
+from app.search.errors import SearchFailed
+from app.search.score import logits_of
+from app.search.spec import SearchSpec
+from app.search.trial import Measurement, Split
+from pruning.apply import Pruned, Pruning, RecoveryRun
+from pruning.export import cut_channels
+from pruning.graphnet import GraphNet
+from pruning.layers import ModelSpec
+from pruning.plan import PruningPlan
+from pruning.recover import RecoveryConfig
+
+Report = Callable[[float, str], None]
+_EVALUATION_BATCH = 250
+_AGREEMENT = 1e-4  # of the largest logit: masked and smaller model sum in different orders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a trial runs in: a dense model, data, and the search it belongs to."""
+
+    net: GraphNet
+    model: ModelSpec
+    dataset: Dataset
+    spec: SearchSpec
+
+    def feed(self, split: str, limit: int | None = None) -> Feed:
+        """A split of the data as this model wants it."""
+        return Feed(self.dataset, split, self.spec.task, limit)
+
+    def logits(self, answer: Any) -> Tensor:
+        """The logits among the model's outputs."""
+        return logits_of(answer, self.spec.task.logits_output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which plan, with how much recovery, from which seed."""
+
+    plan: PruningPlan
+    recovery_steps: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a trial found, and the two models it leaves: masked (the uploader's shapes) and physically smaller."""
+
+    measurements: tuple[Measurement, ...]
+    report: dict[str, Any]
+    masked: GraphNet
+    smaller: GraphNet
+
+
+def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evaluation:
+    """Run one trial.
+
+    Raises:
+        PruningError: the plan does not fit, the recovery diverges, or a constraint is broken on the final weights.
+        SearchFailed: masked and smaller model disagree.
+    """
+    with deterministic():
+        if assignment.recovery_steps or assignment.plan.patterns:
+            pruned = _pruned(setting, assignment, report)
+        else:
+            pruned = Pruning(setting.net, setting.model, assignment.plan).finish()
+        masked = pruned.net
+        assert isinstance(masked, GraphNet)
+        smaller = cut_channels(masked, setting.model, pruned.kept)
+        difference = _disagreement(setting, masked, smaller)
+        report(0.9, "measuring")
+        found = [m for split in ("validation", "test") for m in measure(setting, smaller, split, assignment)]
+    return Evaluation(
+        measurements=tuple(found),
+        report=_report(setting.model, assignment.plan, pruned, smaller, difference),
+        masked=masked,
+        smaller=smaller,
+    )
+
+
+def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
+    spec = setting.spec
+    run = Pruning(setting.net, setting.model, assignment.plan)
+    config = RecoveryConfig(
+        steps=assignment.recovery_steps,
+        learning_rate=spec.recovery.learning_rate,
+        weight_decay=spec.recovery.weight_decay,
+    )
+    batches = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
+
+    def loss(answer: Any, targets: Tensor) -> Tensor:
+        return cross_entropy(setting.logits(answer), targets)
+
+    for step in run.recover(RecoveryRun(batches=batches, loss=loss, config=config, seed=assignment.seed)):
+        if step.step % 10 == 0:
+            report(0.9 * step.step / step.steps, f"recovery step {step.step} of {step.steps}")
+    statistics = setting.feed("calibration").in_order(spec.recovery.batch)
+    return run.finish(statistics=statistics)
+
+
+def measure(setting: Setting, net: nn.Module, split: Split, assignment: Assignment) -> list[Measurement]:
+    """Accuracy and cross-entropy on a split, with standard errors."""
+    right, losses = classified(setting, net, setting.feed(split).in_order(_EVALUATION_BATCH))
+    count = len(losses)
+    accuracy, loss = float(right.double().mean()), float(losses.mean())
+    common = Measurement(
+        metric="accuracy",
+        value=accuracy,
+        standard_error=sqrt(accuracy * (1 - accuracy) / count),
+        samples=count,
+        seed=assignment.seed,
+        fidelity=assignment.recovery_steps,
+        split=split,
+    )
+    spread = float(losses.std(unbiased=True)) / sqrt(count) if count > 1 else 0.0
+    return [common, replace(common, metric="loss", value=loss, standard_error=spread)]
+
+
+@torch.no_grad()
+def classified(setting: Setting, net: nn.Module, batches: Any) -> tuple[Tensor, Tensor]:
+    """For every sample whether the class was right (bool), and its cross-entropy (float64)."""
+    net.eval()
+    right, losses = [], []
+    for inputs, targets in batches:
+        logits = setting.logits(net(inputs)).double()
+        right.append(logits.argmax(dim=1) == targets)
+        losses.append(cross_entropy(logits, targets, reduction="none"))
+    return torch.cat(right), torch.cat(losses)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Deterministic algorithms inside, the caller's choice again outside."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@torch.no_grad()
+def _disagreement(setting: Setting, masked: GraphNet, smaller: GraphNet) -> float:
+    """Largest difference of logits on one batch, after checking that it is rounding."""
+    inputs, _ = next(iter(setting.feed("calibration").in_order(16)))
+    expected, found = setting.logits(masked(inputs)), setting.logits(smaller(inputs))
+    difference = float((expected - found).abs().max())
+    if difference > _AGREEMENT * max(1.0, float(expected.abs().max())):
+        raise SearchFailed("disagreement", f"masked and smaller model differ by {difference:.3g} in a logit")
+    return difference
+
+
+def _report(
+    model: ModelSpec, plan: PruningPlan, pruned: Pruned, smaller: GraphNet, difference: float
+) -> dict[str, Any]:
+    counted = pruned.report.to_json()
+    layers = counted["layers"]
+    return {
+        **counted,
+        "checks": {
+            "zeros per layer as promised": True,  # `Pruning.finish` raises otherwise
+            "N:M valid on every group": all(layer["nm_valid"] is not False for layer in layers),
+            "removed channels": sum(len(group["removed"]) for group in counted["groups"]),
+            "largest difference of a logit, masked to smaller": difference,
+        },
+        "parameters_before": model.parameter_count,
+        "parameters_after": sum(p.numel() for p in smaller.parameters()),
+        "nonzero_parameters": sum(int(p.count_nonzero()) for p in smaller.parameters()),
+        "macs_before": model.macs,
+        "macs_after": sum(layer.macs for layer in plan.shrunk(model)),
+    }

@@ -1,0 +1,189 @@
+"""The history of the tables: up, down and up again gives what the code says, on both databases."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+from app.store import projects, schema, searches
+from app.store.database import Database
+from app.store.errors import StoreError
+from app.store.tables import Base
+
+ROOT = Path(__file__).parents[1]
+MIGRATE = "from app.store.database import Database; Database(sys.argv[1]).migrate()"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database without tables."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'espalier.db'}"
+    else:
+        make: Callable[[], str] = request.getfixturevalue("postgres")
+        url = make()
+    opened = Database(url)
+    yield opened
+    opened.dispose()
+
+
+def differences(database: Database) -> list[Any]:
+    """What Alembic would change to bring the tables to the code."""
+    engine = create_engine(database.url)
+    with engine.connect() as connection:
+        options = {"version_table": schema.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    engine.dispose()
+    return list(found)
+
+
+def names(database: Database) -> dict[str, set[str | None]]:
+    """Every table with the names of its constraints and indexes, as the database has them."""
+    engine = create_engine(database.url)
+    found = inspect(engine)
+    answer = {}
+    for table in found.get_table_names():
+        keys: set[str | None] = {found.get_pk_constraint(table)["name"]}
+        for listing in (found.get_foreign_keys, found.get_unique_constraints, found.get_indexes):
+            keys |= {entry["name"] for entry in listing(table)}
+        answer[table] = keys
+    engine.dispose()
+    return answer
+
+
+def test_up_down_and_up_again_is_what_the_code_says(database: Database) -> None:
+    database.migrate()
+    assert differences(database) == []
+    first = names(database)
+    schema.downgrade(database.url, "base")
+    assert set(names(database)) == {schema.VERSION_TABLE}
+    database.migrate()
+    assert differences(database) == [] and names(database) == first
+
+
+def test_every_name_is_the_conventions(database: Database) -> None:
+    database.migrate()
+    migrated = names(database)
+    del migrated[schema.VERSION_TABLE]
+    schema.downgrade(database.url, "base")
+    engine = create_engine(database.url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    made = names(database)
+    made.pop(schema.VERSION_TABLE)
+    assert migrated == made
+    # SQLite writes a key that never repeats as part of its column, without a name
+    nameless = {table for table, keys in made.items() if None in keys}
+    assert nameless <= ({"events"} if database.url.get_backend_name() == "sqlite" else set())
+
+
+def test_the_comparison_would_notice(database: Database) -> None:
+    database.migrate()
+    engine = create_engine(database.url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_trials_search_id_state_number"))
+        connection.execute(text("ALTER TABLE scores ADD COLUMN stray INTEGER"))
+    engine.dispose()
+    assert {entry[0] for entry in differences(database)} == {"add_index", "remove_column"}
+
+
+def test_the_default_project_is_there_and_rows_survive_a_second_migration(database: Database) -> None:
+    from app.search.spec import SearchSpec
+
+    database.migrate()
+    with database.begin() as s:
+        mine = projects.default(s)
+        kept = searches.add(s, project_id=mine.id, spec=SearchSpec(model="m", dataset="d", profiles=("p",)))
+    database.migrate()
+    with database.read() as s:
+        assert projects.default(s) == mine and searches.get(s, mine.id, kept.id) == kept
+
+
+def test_processes_that_migrate_at_once_wait_for_each_other(database: Database) -> None:
+    failures: list[BaseException] = []
+    gate = threading.Barrier(3)
+
+    def migrate() -> None:
+        gate.wait()
+        try:
+            command = [
+                sys.executable,
+                "-c",
+                f"import sys; {MIGRATE}",
+                database.url.render_as_string(hide_password=False),
+            ]
+            subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    database.require_current()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
+    database.migrate()
+    with database.begin() as s:
+        s.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+    for action in (database.migrate, database.require_current):
+        with pytest.raises(StoreError, match="9999"):
+            action()
+    assert differences(database) == []
+
+
+def test_a_migration_that_fails_changes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ScriptDirectory.from_config(schema.configuration())
+    first = script.get_revision("0001")
+    assert first is not None
+    from alembic import op
+
+    real = op.create_table
+
+    def fail(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "events":
+            raise RuntimeError("power cut")
+        return real(name, *rest, **options)
+
+    monkeypatch.setattr(op, "create_table", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        database.migrate()
+    monkeypatch.undo()
+    assert names(database) == {}
+    database.migrate()
+    assert differences(database) == []
+
+
+def test_there_is_one_history() -> None:
+    script = ScriptDirectory.from_config(schema.configuration())
+    assert len(script.get_heads()) == 1 and len(script.get_bases()) == 1
+
+
+def test_installed_packages_bring_their_history_along(tmp_path: Path) -> None:
+    """As from a wheel: packages in one folder, no pyproject, and the user's own `migrations` where he stands."""
+    installed, here = tmp_path / "site packages 100%", tmp_path / "here"
+    for package in ("app/store", "app/search", "pruning", "migrations"):
+        shutil.copytree(ROOT / package, installed / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "app/__init__.py", installed / "app/__init__.py")
+    (here / "migrations").mkdir(parents=True)
+    (here / "migrations" / "env.py").write_text("raise SystemExit('not this one')")
+    url = f"sqlite:///{here / 'espalier.db'}"
+    # -S: an editable installation's import hook would find the checkout
+    seen = [path for path in sys.path if path.endswith("site-packages")]
+    code = f"import sys; sys.path += [*{seen!r}, sys.argv[2]]; {MIGRATE}"
+    subprocess.run([sys.executable, "-S", "-c", code, url, str(installed)], cwd=here, check=True, timeout=120)
+    database = Database(url)
+    database.require_current()
+    database.dispose()
