@@ -110,7 +110,7 @@ def test_the_default_project_is_there_and_rows_survive_a_second_migration(databa
 
 def test_processes_that_migrate_at_once_wait_for_each_other(database: Database) -> None:
     failures: list[BaseException] = []
-    gate = threading.Barrier(3)
+    gate = threading.Barrier(2)
 
     def migrate() -> None:
         gate.wait()
@@ -125,7 +125,7 @@ def test_processes_that_migrate_at_once_wait_for_each_other(database: Database) 
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    threads = [threading.Thread(target=migrate) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

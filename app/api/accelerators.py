@@ -5,6 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from app.api.schemas import AcceleratorOut, Page
+from app.api.service import Id
 from app.errors import Problem
 from costmodels import accelerator as catalogue
 from costmodels.errors import AcceleratorError
@@ -19,7 +20,7 @@ def list_accelerators() -> Page[AcceleratorOut]:
 
 
 @router.get("/{name}")
-def get_accelerator(name: str) -> AcceleratorOut:
+def get_accelerator(name: Id) -> AcceleratorOut:
     """One target, with the source of each of its numbers and what is unknown about it."""
     try:
         return _out(name)

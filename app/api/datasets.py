@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Response, UploadFile
 
 from app.api import views
 from app.api.schemas import DatasetOut, Page
-from app.api.service import After, Here, Limit
+from app.api.service import After, Here, Id, Limit
 from app.api.uploads import receive, require_zip, title
 from app.errors import Problem
 from app.store import artefacts, datasets
@@ -58,7 +58,7 @@ def list_datasets(here: Here, limit: Limit = 50, after: After = None) -> Page[Da
 
 
 @router.get("/{dataset_id}")
-def get_dataset(here: Here, dataset_id: str) -> DatasetOut:
+def get_dataset(here: Here, dataset_id: Id) -> DatasetOut:
     """One dataset: classes, splits and input shape once it is prepared."""
     with here.database.read() as session:
         return views.dataset_out(datasets.get(session, here.project_id, dataset_id))

@@ -9,7 +9,7 @@ import anyio
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.api.service import Here, Service
+from app.api.service import Here, Id, Service
 from app.store import events, searches
 from app.store.records import EventRecord, SearchRecord
 
@@ -20,7 +20,7 @@ BATCH = 500
 FINISHED = ("succeeded", "failed", "cancelled")
 
 
-def _existing(here: Here, search_id: str) -> SearchRecord:
+def _existing(here: Here, search_id: Id) -> SearchRecord:
     with here.database.read() as session:
         return searches.get(session, here.project_id, search_id)
 
@@ -29,8 +29,8 @@ def _existing(here: Here, search_id: str) -> SearchRecord:
 async def stream_events(
     here: Here,
     search: Annotated[SearchRecord, Depends(_existing)],
-    last_event_id: Annotated[int | None, Header(ge=0)] = None,
-    after: Annotated[int, Query(ge=0, description="like Last-Event-ID, for clients that cannot set it")] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**53)] = None,
+    after: Annotated[int, Query(ge=0, le=2**53, description="like Last-Event-ID, for clients that cannot set it")] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens in a search, live: events `phase`, `progress`, `trial`, `search`, and `end` when it is over.
 

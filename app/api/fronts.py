@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query, Response
 from app.api import search_views as views
 from app.api.csvtext import csv_text
 from app.api.search_schemas import FrontOut
-from app.api.service import Here, Service
+from app.api.service import Here, Id, Service
 from app.api.uploads import safe_filename
 from app.errors import Problem
 from app.store import fronts, profiles, searches, trials
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["fronts"])
-Profile = Annotated[str | None, Query(max_length=64, description="profile id; the search's first if left out")]
+_FIRST = "profile id; the search's first if left out"
+Profile = Annotated[str | None, Query(max_length=64, pattern=r"^[!-~]+$", description=_FIRST)]
 COLUMNS = (
     "number", "role", "on_front", "latency_ms", "latency_share", "accuracy", "accuracy_standard_error",
     "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources", "derivations",
@@ -21,13 +22,13 @@ COLUMNS = (
 
 
 @router.get("/front")
-def get_front(here: Here, search_id: str, profile: Profile = None) -> FrontOut:
+def get_front(here: Here, search_id: Id, profile: Profile = None) -> FrontOut:
     """The front on one profile: accuracy against predicted latency, with both dense models and all other trials."""
     return read_front(here, search_id, profile)
 
 
 @router.get("/front.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-def get_front_csv(here: Here, search_id: str, profile: Profile = None) -> Response:
+def get_front_csv(here: Here, search_id: Id, profile: Profile = None) -> Response:
     """All complete trials on one profile as a spreadsheet; `on_front` marks the front."""
     front = read_front(here, search_id, profile)
     numbers = {point.number for point in front.points}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Response, UploadFile
 
 from app.api import views
 from app.api.schemas import ModelOut, ModelSummary, Page
-from app.api.service import After, Here, Limit
+from app.api.service import After, Here, Id, Limit
 from app.api.uploads import receive, require_zip, title
 from app.store import artefacts, models
 
@@ -42,7 +42,7 @@ def list_models(here: Here, limit: Limit = 50, after: After = None) -> Page[Mode
 
 
 @router.get("/{model_id}")
-def get_model(here: Here, model_id: str) -> ModelOut:
+def get_model(here: Here, model_id: Id) -> ModelOut:
     """One model: its layers, channel groups, and what cannot be pruned and why."""
     with here.database.read() as session:
         return views.model_out(models.get(session, here.project_id, model_id))

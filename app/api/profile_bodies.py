@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
 from app.errors import Problem, pointer
@@ -14,7 +14,14 @@ from costmodels.catalogue import accelerator_profile
 from costmodels.errors import CostModelError, ProfileError
 from costmodels.profile import MAX_BYTES, Profile
 
-Name = Annotated[str, Field(max_length=200)]
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 _HEADER_FIELDS = ("device", "runtime", "precision", "source")
 
 
@@ -22,7 +29,7 @@ class MeasureWish(BaseModel):
     """Which model to measure, layer by layer, on the worker's machine."""
 
     model_config = ConfigDict(extra="forbid")
-    model: str
+    model: Text
     batch: int = Field(default=1, ge=1, le=65_536)
     threads: int = Field(default=1, ge=1, le=256)
 
@@ -32,17 +39,17 @@ class MeasureBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     measure: MeasureWish
-    name: Name = ""
+    name: Text = ""
 
 
 class AcceleratorBody(BaseModel):
     """Ask for a profile of an accelerator of the catalogue (`GET /accelerators`), analytical."""
 
     model_config = ConfigDict(extra="forbid")
-    accelerator: str
+    accelerator: Text
     batch: int = Field(default=1, ge=1, le=65_536)
-    precision: str | None = Field(default=None, description="may be left out where the target has only one")
-    name: Name = ""
+    precision: Text | None = Field(default=None, description="may be left out where the target has only one")
+    name: Text = ""
 
 
 @dataclass(frozen=True, kw_only=True)

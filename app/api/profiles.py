@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from app.api import views
 from app.api.profile_bodies import AcceleratorBody, MeasureBody, ProfileBody, read_body
 from app.api.schemas import Page, ProfileOut, ProfileSummary
-from app.api.service import After, Here, Limit
+from app.api.service import After, Here, Id, Limit
 from app.api.uploads import safe_filename
 from app.errors import Problem
 from app.store import models, profiles
@@ -73,7 +73,7 @@ def list_profiles(here: Here, limit: Limit = 50, after: After = None) -> Page[Pr
 
 
 @router.get("/{profile_id}.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-def get_profile_csv(here: Here, profile_id: str) -> Response:
+def get_profile_csv(here: Here, profile_id: Id) -> Response:
     """A profile as a spreadsheet; uploading it again gives the same profile."""
     with here.database.read() as session:
         record = profiles.get(session, here.project_id, profile_id)
@@ -85,7 +85,7 @@ def get_profile_csv(here: Here, profile_id: str) -> Response:
 
 
 @router.get("/{profile_id}")
-def get_profile(here: Here, profile_id: str) -> ProfileOut:
+def get_profile(here: Here, profile_id: Id) -> ProfileOut:
     """One profile with its rows."""
     with here.database.read() as session:
         return views.profile_out(profiles.get(session, here.project_id, profile_id))

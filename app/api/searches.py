@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from app.api import search_views as views
 from app.api.schemas import Page
 from app.api.search_schemas import SearchOut, SearchSummary
-from app.api.service import After, Here, Limit, Service
+from app.api.service import After, Here, Id, Limit, Service
 from app.api.submit import check
 from app.api.views import page
 from app.errors import Problem
@@ -48,7 +48,7 @@ def list_searches(here: Here, limit: Limit = 50, after: After = None, state: Sta
 
 
 @router.get("/{search_id}")
-def get_search(here: Here, search_id: str) -> SearchOut:
+def get_search(here: Here, search_id: Id) -> SearchOut:
     """One search: state, phase, progress, spec, dense references, space and bound."""
     with here.database.read() as session:
         record = searches.get(session, here.project_id, search_id)
@@ -56,7 +56,7 @@ def get_search(here: Here, search_id: str) -> SearchOut:
 
 
 @router.post("/{search_id}/cancel", status_code=202)
-def cancel_search(here: Here, search_id: str) -> SearchOut:
+def cancel_search(here: Here, search_id: Id) -> SearchOut:
     """Ask for the end of a search: running trials are stopped within seconds, finished ones stay. Idempotent."""
     with here.database.begin() as session:
         searches.get(session, here.project_id, search_id)

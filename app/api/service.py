@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 
 from app.settings import Settings
 from app.store import projects
@@ -50,4 +50,7 @@ def _here(request: Request) -> Service:
 
 Here = Annotated[Service, Depends(_here)]
 Limit = Annotated[int, Query(ge=1, le=200, description="items on a page")]
-After = Annotated[str | None, Query(max_length=64, description="the `next` of the page before")]
+_PLAIN = r"^[!-~]+$"  # no control characters: PostgreSQL takes no NUL in a text
+After = Annotated[str | None, Query(max_length=64, pattern=_PLAIN, description="the `next` of the page before")]
+Id = Annotated[str, Path(max_length=64, pattern=_PLAIN)]
+Number = Annotated[int, Path(ge=0, le=2**31 - 1)]

@@ -4,7 +4,7 @@ What is not known yet (a model still being read, a profile still being measured)
 makes the same checks and fails the search with the same words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -33,6 +33,10 @@ def check(here: Service, spec: SearchSpec) -> None:
     Raises:
         Problem: 422 or 409 with a pointer to the culprit and the way out.
     """
+    for path, text in _texts(spec.to_json()):
+        if not text.isprintable():
+            detail = "This text has characters that cannot be printed, such as NUL or half of a pair."
+            raise Problem(422, "unprintable", detail, pointer=pointer(*path))
     parts = _find(here, spec)
     _check_states(parts)
     _check_profiles(spec, parts.profiles)
@@ -44,6 +48,17 @@ def check(here: Service, spec: SearchSpec) -> None:
         _check_data(spec, model, parts.dataset.meta)
     if all(profile.document is not None for profile in parts.profiles):
         _check_prices(spec, model, parts.profiles)
+
+
+def _texts(value: Any, *path: object) -> Iterator[tuple[tuple[object, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, *path, key)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, *path, index)
 
 
 def _find(here: Service, spec: SearchSpec) -> Parts:

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from app.api import search_views as views
 from app.api.schemas import Page
 from app.api.search_schemas import TrialOut, TrialSummary
-from app.api.service import Here, Limit, Service
+from app.api.service import Here, Id, Limit, Number, Service
 from app.api.uploads import safe_filename
 from app.api.views import page
 from app.errors import Problem
@@ -18,14 +18,14 @@ from app.store.records import SearchRecord
 from pruning.layers import ModelSpec
 
 router = APIRouter(prefix="/searches/{search_id}/trials", tags=["trials"])
-AfterNumber = Annotated[int | None, Query(ge=0, description="the `next` of the page before")]
+AfterNumber = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="the `next` of the page before")]
 State = Annotated[str | None, Query(pattern="^(queued|running|complete|infeasible|stopped|failed)$")]
 ENDINGS = {"weights": "safetensors", "model": "pt2"}
 
 
 @router.get("")
 def list_trials(
-    here: Here, search_id: str, limit: Limit = 50, after: AfterNumber = None, state: State = None
+    here: Here, search_id: Id, limit: Limit = 50, after: AfterNumber = None, state: State = None
 ) -> Page[TrialSummary]:
     """The trials of a search by number; `after` takes only what came since."""
     with here.database.read() as session:
@@ -35,7 +35,7 @@ def list_trials(
 
 
 @router.get("/{number}")
-def get_trial(here: Here, search_id: str, number: int) -> TrialOut:
+def get_trial(here: Here, search_id: Id, number: Number) -> TrialOut:
     """One trial: plan, measurements, and each layer's pattern, sparsity and latency before and after."""
     with here.database.read() as session:
         search = searches.get(session, here.project_id, search_id)
@@ -43,7 +43,7 @@ def get_trial(here: Here, search_id: str, number: int) -> TrialOut:
 
 
 @router.get("/{number}/files/{kind}", response_class=FileResponse)
-def download_trial_file(here: Here, search_id: str, number: int, kind: Literal["weights", "model"]) -> FileResponse:
+def download_trial_file(here: Here, search_id: Id, number: Number, kind: Literal["weights", "model"]) -> FileResponse:
     """Download what a trial made: `weights` (safetensors, the model's own names) or `model` (smaller, `.pt2`)."""
     with here.database.read() as session:
         search = searches.get(session, here.project_id, search_id)

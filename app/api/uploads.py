@@ -57,7 +57,8 @@ def require_zip(upload: UploadFile, what: str) -> None:
 def title(name: str, upload: UploadFile | None, fallback: str) -> str:
     """The name that was given, else the file's without its ending, else `fallback`."""
     stem = Path((upload.filename or "").replace("\\", "/")).stem if upload is not None else ""
-    return (name.strip() or stem or fallback)[:200]
+    printable = "".join(letter for letter in name.strip() or stem if letter.isprintable())
+    return printable[:200] or fallback
 
 
 def safe_filename(*parts: object) -> str:

@@ -14,6 +14,7 @@ from app.jobs.local import PRELOAD, TASKS, LocalExecutor
 from app.settings import Settings
 from app.store.blobs import ArtefactStore
 from app.store.database import Database
+from app.store.errors import StoreError
 
 _KEEP_ATTEMPTS_S = 7 * 24 * 3600.0
 _PAUSE_S = 2.0
@@ -44,6 +45,7 @@ def run_worker(
     coordinator = Coordinator(database, blobs, executor, settings)
     _log.info("ready", slots=executor.capacity())
     try:
+        _wait_for_tables(database, stop)
         while not stop.is_set():
             _step(coordinator, settings, stop)
     finally:
@@ -51,6 +53,18 @@ def run_worker(
         executor.close()
         database.dispose()
         _log.info("stopped")
+
+
+def _wait_for_tables(database: Database, stop: threading.Event) -> None:
+    """Whoever starts the service migrates; a worker that is there first waits, and says for what."""
+    while not stop.is_set():
+        try:
+            database.require_current()
+        except StoreError as error:
+            _log.warning("waiting for the database", reason=str(error))
+            stop.wait(_PAUSE_S)
+        else:
+            return
 
 
 def _step(coordinator: Coordinator, settings: Settings, stop: threading.Event) -> None:

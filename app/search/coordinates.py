@@ -8,7 +8,7 @@ shapes it really leaves, before it counts: what does not hold its target or a li
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 from typing import Any
 
 import numpy as np
@@ -106,12 +106,28 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
         terrain: the search.
         taken: digests of plans that were tried already; another is preferred.
     """
-    spec = terrain.spec
-    device = coordinates.get("device", spec.profiles[0])
-    range_ = terrain.reachable[device]
+    device = coordinates.get("device", terrain.spec.profiles[0])
     strongest_ms, mildest_ms = terrain.band_ms(device)
     target_ms = strongest_ms + coordinates["band"] * (mildest_ms - strongest_ms)
-    found = candidates(terrain.space, terrain.table, spec.profiles.index(device), _biased(coordinates, terrain))
+    # the front of one device may never keep the limit of another; then the front of that other one is gone along
+    others = [profile for profile in terrain.limits_ms() if profile != device]
+    infeasible = []
+    for axis, most_ms in ((device, target_ms), *((other, inf) for other in others)):
+        if proposal := _on_front(axis, most_ms, coordinates, terrain, taken):
+            return proposal
+        cheapest = _priced(terrain.reachable[axis].choices, coordinates, terrain)
+        if cheapest.feasible:
+            return cheapest
+        infeasible.append(cheapest)
+    return infeasible[0]
+
+
+def _on_front(
+    device: str, most_ms: float, coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[str]
+) -> Proposal | None:
+    """Of a device's front, the least error that takes at most `most_ms` there and keeps every limit; a new one."""
+    column = terrain.spec.profiles.index(device)
+    found = candidates(terrain.space, terrain.table, column, _biased(coordinates, terrain))
     solutions = found.solve()
 
     def price(row: int) -> Proposal:
@@ -119,7 +135,7 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
 
     def holds(proposal: Proposal) -> bool:
         here_ms = next(c.latency_ms for c in proposal.costs if c.profile == device)
-        return proposal.feasible and here_ms <= target_ms * (1 + _LIMIT_SLACK)
+        return proposal.feasible and here_ms <= most_ms * (1 + _LIMIT_SLACK)
 
     fallback: Proposal | None = None
     for row in range(_first_holding(len(solutions), lambda row: holds(price(row))), -1, -1):
@@ -129,7 +145,7 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
         if proposal.plan.digest not in taken:
             return proposal
         fallback = fallback or proposal
-    return fallback or _priced(range_.choices, coordinates, terrain)
+    return fallback
 
 
 def _first_holding(count: int, holds: Callable[[int], bool]) -> int:

@@ -111,7 +111,8 @@ def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
     for step in run.recover(RecoveryRun(batches=batches, loss=loss, config=config, seed=assignment.seed)):
         if step.step % 10 == 0:
             report(0.9 * step.step / step.steps, f"recovery step {step.step} of {step.steps}")
-    statistics = setting.feed("calibration").in_order(spec.recovery.batch)
+    # at random: only the first batches are read, and in order those of image folders hold but a few classes
+    statistics = setting.feed("calibration").shuffled(spec.recovery.batch, assignment.seed)
     return run.finish(statistics=statistics)
 
 

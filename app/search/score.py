@@ -8,7 +8,7 @@ sparsity (a measured dip is noise of few samples). No error is below zero.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from pruning.plan import PruningPlan
 
 Report = Callable[[float, str], None]
 OptionPatterns = Mapping[str, Pattern]  # layer -> pattern; empty means dense
+WORST = 1e4  # nats, for answers that are no numbers; finite, so that sums and JSON hold it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,14 @@ class Scorer:
 
 @torch.no_grad()
 def divergence(net: nn.Module, batches: Iterable[Batch], dense: Iterable[Tensor], output: int) -> float:
-    """Mean KL(dense || net) over the samples, in nats."""
+    """Mean KL(dense || net) over the samples, in nats; `WORST` if the answers are no numbers."""
     total, count = 0.0, 0
     for (inputs, _), expected in zip(batches, dense, strict=True):
         found = log_probabilities(net, inputs, output)
         total += float((expected.exp() * (expected - found)).sum(dtype=torch.float64))
         count += len(inputs)
-    return max(0.0, total / count)
+    mean = total / count
+    return max(0.0, mean) if isfinite(mean) else WORST  # max(0.0, nan) would be 0.0: the best error there is
 
 
 @torch.no_grad()

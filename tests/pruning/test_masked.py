@@ -124,3 +124,14 @@ def test_bake_leaves_the_users_own_parametrisations_alone() -> None:
     bake(net)
     assert nn.utils.parametrize.is_parametrized(net[0])
     assert int(net[1].weight.count_nonzero()) == 8
+
+
+def test_a_soft_mask_never_scales_its_own_producers() -> None:
+    net = small()
+    before = net.body.weight.detach().clone()
+    cut = Cut(parameter="body.weight", dim=0, role="producer")
+    group = SharedMask(make("pdp", Channel(0.5), {}), [(find_tensor(net, "body.weight"), cut)], 6)
+    attach(net, {"body.weight": MaskedWeight(None, [Slice(group, cut)])})
+    set_progress(net, 0.3)
+    assert float(group().detach().min()) < 0.5
+    assert torch.equal(net.body.weight, before)

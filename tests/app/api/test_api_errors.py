@@ -1,6 +1,8 @@
 """Errors are problem details: where, what, the way out; never a trace."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -83,6 +85,34 @@ def test_missing_fields_and_broken_json(calm: World) -> None:
     deep = calm.http.post(f"{API}/searches", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
     assert deep.status_code in (400, 422)
     assert deep.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\n"])
+def test_text_that_no_database_takes(calm: World, text: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    for key in ("model", "name", "frozen_layers"):
+        body = calm.spec(**{key: [text] if key == "frozen_layers" else text})
+        answer = calm.http.post(f"{API}/searches", content=json.dumps(body), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "unprintable"), key
+    wish = json.dumps({"measure": {"model": text}})
+    assert calm.http.post(f"{API}/profiles", content=wish, headers=headers).status_code == 422
+    if text.isascii():
+        quoted = quote(text)
+        for path in (
+            f"models/{quoted}",
+            f"searches/{quoted}/events",
+            f"accelerators/{quoted}",
+            f"models?after={quoted}",
+        ):
+            assert calm.http.get(f"{API}/{path}").status_code in (404, 422)
+
+
+@pytest.mark.parametrize("number", [10**30, 2**31, -1])
+def test_numbers_that_no_database_takes(calm: World, number: int) -> None:
+    for path in (f"trials/{number}", f"trials?after={number}", f"trials/{number}/files/weights"):
+        assert calm.http.get(f"{API}/searches/x/{path}").status_code in (404, 422)
+    answer = calm.http.get(f"{API}/searches/x/events", headers={"Last-Event-ID": str(number)})
+    assert answer.status_code in (404, 422)
 
 
 def test_wrong_query_parameters_are_named(calm: World) -> None:

@@ -81,7 +81,7 @@ def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     for options in payload["options"]:
         steps = sorted(draw.random() for _ in options[1:])
         errors.append([0.0, *steps])
-    return {"dense_loss": 0.1, "errors": errors}, {}
+    return {"errors": errors, "samples": 64}, {}
 
 
 def trial(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:

@@ -212,7 +212,8 @@ def test_the_error_table_is_measured_once(world: World) -> None:
     first = world.submit(parts, trials=1)
     with world.coordinator() as coordinator:
         work(coordinator, world.over(first))
+        once = world.runs("score")
         again, other = world.submit(parts, trials=1), world.submit(parts, trials=1, calibration_samples=64)
         work(coordinator, world.over(again, other))
     assert {world.search(i).state for i in (first, again, other)} == {"succeeded"}
-    assert world.runs("score") == 2, "the second search found the table; other data is another table"
+    assert world.runs("score") == 2 * once > 0, "the second search found the table; other data is another table"

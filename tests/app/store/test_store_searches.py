@@ -1,6 +1,7 @@
 """Searches: submitted once per key, claimed by one, ended once; how far they are costs two queries."""
 
 import threading
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -113,6 +114,7 @@ def test_the_first_end_stands(database: Database, end: str) -> None:
         assert record.finished_at is not None and record.started_at is not None
         assert record.created_at <= record.started_at <= record.finished_at
         assert not searches.finish(s, key, state="cancelled")
+        searches.set_phase(s, key, "searching")
         searches.request_cancel(s, project(s), key)
         assert searches.get(s, project(s), key) == record
 
@@ -169,3 +171,16 @@ def test_how_far_searches_are_takes_two_queries_however_many(database: Database)
                 first_asked_at=min((e.created_at for e in stored), default=None),
             ), k
         assert trials.progress(s, []) == {}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_counting_reads_indexes_and_no_trial(database: Database) -> None:
+    statements: list[tuple[str, Any]] = []
+    with database.read() as s:
+        connection = s.connection()
+        event.listen(connection, "before_cursor_execute", lambda *a: statements.append((a[2], a[3])))
+        trials.progress(s, ["a", "b"])
+        for sql, parameters in statements[:]:
+            plan = " ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql, parameters))
+            assert "SCAN" not in plan and "INDEX" in plan, plan
+            assert "COVERING INDEX" in plan or "count(" not in sql, plan

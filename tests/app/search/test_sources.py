@@ -1,0 +1,245 @@
+"""`.npz` uploads are taken as documented, and refused with a way out; nothing of them is ever run."""
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.search import sources
+from app.search.data import Prepared
+from app.search.errors import DatasetError
+from app.search.sources import Options, prepare
+from tests.app.search.datasets import quiet, zipped
+
+X = np.random.default_rng(0).normal(size=(40, 2, 3)).astype(np.float32)
+Y = np.arange(40) % 4
+
+
+def npz(folder: Path, **arrays: Any) -> Prepared:
+    path = folder / "data.npz"
+    np.savez_compressed(path, **arrays)
+    return prepare("npz", path, {}, quiet)
+
+
+def refused(folder: Path, message: str, **arrays: Any) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        npz(folder, **arrays)
+    assert caught.value.failure.code == "dataset_refused"
+    assert len(str(caught.value)) < 400
+
+
+def test_digits_are_what_they_say() -> None:
+    found = prepare("digits", None, {}, quiet)
+    assert found.inputs.shape == (1797, 1, 8, 8)
+    assert found.inputs.dtype == np.float32
+    assert (found.inputs.min(), found.inputs.max()) == (0.0, 1.0)
+    assert found.meta()["splits"] == {"train": 899, "calibration": 180, "validation": 359, "test": 359}
+    again = prepare("digits", None, {"seed": 0}, quiet)
+    assert all(np.array_equal(found.splits[name], again.splits[name]) for name in found.splits)
+
+
+def test_x_and_y_are_divided(tmp_path: Path) -> None:
+    found = npz(tmp_path, x=X, y=Y)
+    assert np.array_equal(found.inputs, X)
+    assert np.array_equal(found.labels, Y)
+    assert found.classes == ("0", "1", "2", "3")
+    assert sum(map(len, found.splits.values())) == 40
+
+
+def test_a_given_test_set_stays_one(tmp_path: Path) -> None:
+    named = np.array(["ant", "bee", "cow", "doe"])
+    found = npz(tmp_path, x_train=X, y_train=Y, x_test=X[:10] + 1, y_test=Y[:10], classes=named)
+    assert found.classes == ("ant", "bee", "cow", "doe")
+    later = np.concatenate([found.splits["validation"], found.splits["test"]])
+    assert np.array_equal(np.sort(later), np.arange(40, 50))
+    assert np.array_equal(found.inputs[40:], X[:10] + 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("labels", [np.uint8, np.int32, ">i8"])
+def test_other_numbers_become_ours(tmp_path: Path, dtype: type, labels: Any) -> None:
+    found = npz(tmp_path, x=np.asfortranarray((X + 5).astype(dtype)), y=Y.astype(labels))
+    assert found.inputs.dtype == (np.uint8 if dtype is np.uint8 else np.float32)
+    assert found.labels.dtype == np.int64
+    assert np.array_equal(found.labels, Y)
+
+
+def _changed(value: float) -> Any:
+    x = X.copy()
+    x[3, 1, 2] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X}, r"needs the arrays x and y, .*; it has \['x'\]"),
+        ({"inputs": X, "targets": Y}, "it has no such arrays"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "needs the arrays x and y, or x_train"),
+        ({"x": X, "y": Y[:-1]}, "y is 39 of int64; it must be 40 whole numbers"),
+        ({"x": X, "y": Y[:, None]}, "y is 40x1 of int64"),
+        ({"x": X, "y": Y.astype(float)}, "y is 40 of float64"),
+        ({"x": X, "y": Y - 1}, "y runs from -1 to 2; classes count from 0"),
+        ({"x": X, "y": Y + 100_000}, "classes count from 0 to below 100000"),
+        ({"x": _changed(np.nan), "y": Y}, "x holds NaN or infinite values"),
+        ({"x": _changed(-np.inf), "y": Y}, "x holds NaN or infinite values"),
+        ({"x": _changed(1.0).astype(float) * 1e300, "y": Y}, "x holds NaN or infinite values"),
+        ({"x": np.arange(40.0), "y": Y}, "x is 40 of float64"),
+        ({"x": X.astype(complex), "y": Y}, "complex128"),
+        ({"x": X.astype(">f4"), "y": Y}, "samples of uint8, float32 or float64"),
+        ({"x": X[:, :0], "y": Y}, "x is 40x0x3"),
+        ({"x": X[:0], "y": Y[:0]}, "x is 0x2x3"),
+        ({"x": np.float32(1), "y": Y}, "x is a scalar of float32"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, "x_test is 40x1x3 of float32: make them"),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, "classes is 2 of <U1, but the labels need 4"),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b", "a", "d"])}, "one class twice"),
+        ({"x": X, "y": Y, "classes": np.arange(4)}, "4 names as text"),
+        ({"x": X[:3], "y": Y[:3]}, "split would be empty: give more samples"),
+    ],
+)
+def test_wrong_arrays_are_refused_with_what_they_are(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    refused(tmp_path, message, **arrays)
+
+
+class _Bomb:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("place", ["x", "y", "classes", "x_train"])
+def test_a_pickle_in_an_array_never_runs(tmp_path: Path, place: str) -> None:
+    marker = tmp_path / "ran"
+    planted = np.empty(40, dtype=object)
+    planted[0] = _Bomb(marker)
+    refused(tmp_path, f"array {place} holds Python objects", **({"x": X, "y": Y} | {place: planted}))
+    assert not marker.exists()
+    with np.load(tmp_path / "data.npz", allow_pickle=True) as stored:  # the payload does work where it is let
+        assert stored[place][1] is None
+    assert marker.is_dir()
+
+
+def test_a_bare_pickle_is_no_npz(tmp_path: Path) -> None:
+    marker, path = tmp_path / "ran", tmp_path / "data.npz"
+    path.write_bytes(pickle.dumps(_Bomb(marker)))
+    with pytest.raises(DatasetError, match="no zip archive"):
+        prepare("npz", path, {}, quiet)
+    zipped(path, {"x.npy": pickle.dumps(_Bomb(marker)), "y.npy": b""})
+    with pytest.raises(DatasetError, match="cannot be read"):
+        prepare("npz", path, {}, quiet)
+    assert not marker.exists()
+
+
+def _array(shape: tuple[int, ...], dtype: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": dtype})
+    return file.getvalue() + content
+
+
+def test_a_header_that_claims_more_than_there_is_reserves_nothing(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "data.npz", {"x.npy": _array((10**9, 10**6), "<f4", b"1234")})
+    with pytest.raises(DatasetError, match="array x should have 4000000000000000 bytes, but has 4"):
+        prepare("npz", path, {}, quiet)
+
+
+def test_zip_bombs_are_refused_by_size_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=np.zeros((100, 4000), np.uint8), y=np.zeros(100, np.int64))
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(sources, "MAX_BYTES", 300_000)
+    monkeypatch.setattr(sources, "_arrays", lambda _: pytest.fail("was read"))
+    for kind in ("npz", "images"):
+        with pytest.raises(DatasetError, match=r"unpacks to 2 members of 40.* bytes; the limits are .* and 300000"):
+            prepare(kind, path, {}, quiet)
+
+
+def test_an_understated_size_does_not_get_past_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    honest = _array((1000, 1000), "|u1", bytes(10**6))
+    zipped(path, {"x.npy": honest, "y.npy": _array((1000,), "|u1", bytes(1000))})
+    raw, size = path.read_bytes(), len(honest).to_bytes(4, "little")
+    assert raw.count(size) == 2  # local header and directory
+    path.write_bytes(raw.replace(size, (1000).to_bytes(4, "little")))
+    with pytest.raises(DatasetError, match="array x cannot be read: Bad CRC"):
+        prepare("npz", path, {}, quiet)
+
+
+def test_broken_archives_are_refused_without_a_trace(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=X, y=Y)
+    good = path.read_bytes()
+    for place in range(40, len(good) - 300, 29):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 255]) + good[place + 1 :])
+        try:
+            prepare("npz", path, {}, quiet)
+        except DatasetError:
+            pass
+    for length in (0, 10, len(good) // 2):
+        path.write_bytes(good[:length])
+        with pytest.raises(DatasetError):
+            prepare("npz", path, {}, quiet)
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, y=Y)
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    raw[start + 8] |= 1
+    path.write_bytes(raw)
+    with pytest.raises(DatasetError, match=r"array x cannot be read: .*encrypted"):
+        prepare("npz", path, {}, quiet)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sede": 1}, "unknown option 'sede'; known are"),
+        ({"seed": "1"}, "option seed is '1', which is no whole number"),
+        ({"seed": True}, "option seed is 'True'"),
+        ({"seed": 1.5}, "option seed is '1.5'"),
+        ({"seed": -1}, "seed -1 is outside"),
+        ({"test": None}, "option test is 'None', which is no number"),
+        ({"test": 0.9}, "test share 0.9"),
+        ({"test": float("nan")}, "test share nan"),
+        ({"size": "88"}, r"option size is 88; it must be \[height, width\]"),
+        ({"size": [8]}, "option size"),
+        ({"size": [8, 8, 3]}, "option size"),
+        ({"size": [0, 8]}, "of 1 ... 4096 pixels"),
+        ({"size": [8, 5000]}, "of 1 ... 4096 pixels"),
+        ({"channels": 4}, r"option channels is 4; it must be 3 \(RGB\) or 1 \(grey\)"),
+        ({"channels": True}, "option channels"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        Options.read(options)
+
+
+def test_options_reach_the_split() -> None:
+    found = prepare("digits", None, {"seed": 3, "test": 0.1, "validation": 0.3}, quiet)
+    assert len(found.splits["test"]) == 180
+    assert len(found.splits["validation"]) == 539
+
+
+def test_unknown_kinds_and_missing_files_are_named() -> None:
+    with pytest.raises(DatasetError, match=r"unknown kind 'csv'; known are \['digits', 'images', 'npz'\]"):
+        prepare("csv", None, {}, quiet)
+    for kind in ("npz", "images"):
+        with pytest.raises(DatasetError, match="needs a file"):
+            prepare(kind, None, {}, quiet)
+
+
+def test_naming_the_sources_costs_no_torch() -> None:
+    code = "import sys, app.search.sources; assert not {'torch', 'sklearn', 'PIL', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
