@@ -9,6 +9,7 @@ import anyio
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.types import Lifespan
 
 from app import errors
 from app.api import (
@@ -40,21 +41,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     stopping = threading.Event()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = service = await anyio.to_thread.run_sync(open_service, settings, stopping)
-        try:
-            yield
-        finally:
-            stopping.set()
-            await anyio.to_thread.run_sync(service.database.dispose)
-
     app = FastAPI(
         title="Espalier",
         version=version("espalier"),
         summary="The best accuracy a pruned PyTorch model can keep at every latency.",
-        lifespan=lifespan,
+        lifespan=_lifespan(settings, stopping),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
@@ -67,6 +58,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.stopping = stopping
     errors.install(app)
+    _add_routes(app)
+    openapi.describe(app)
+    return app
+
+
+def _lifespan(settings: Settings, stopping: threading.Event) -> Lifespan[FastAPI]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = service = await anyio.to_thread.run_sync(open_service, settings, stopping)
+        try:
+            yield
+        finally:
+            stopping.set()
+            await anyio.to_thread.run_sync(service.database.dispose)
+
+    return lifespan
+
+
+def _add_routes(app: FastAPI) -> None:
     nouns = APIRouter(prefix=API)
     for module in _NOUNS:
         nouns.include_router(module.router)
@@ -75,8 +85,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(docs_page.router, include_in_schema=False)
     app.include_router(pages.router)
     app.mount("/static", pages.STATIC, name="static")
-    openapi.describe(app)
-    return app
 
 
 def _operation_id(route: APIRoute) -> str:

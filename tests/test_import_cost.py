@@ -8,8 +8,7 @@ import pytest
 
 HEAVY = ("torch", "fvcore", "optuna", "pandas", "scipy", "sklearn")
 CASES = {
-    "app.main": "import app.main",
-    "an application": "from app.main import create_app; create_app()",
+    "app.main, with an application": "from app.main import create_app; create_app()",
     "app.client": "from app.client import Client; Client()",
     "the command line": "import app.cli.main, app.cli.serve, app.cli.submit, app.cli.demo, app.cli.tables",
     "espalier --help": "from typer.testing import CliRunner; from app.cli.main import app; "

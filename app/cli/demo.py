@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ACCELERATOR = "eyeriss-v2"
 BATCH = 64
+RECOVERY_STEPS = 30  # few, on purpose: digits are easy, and with hundreds of steps every plan would recover
 START_S = 60.0
 MODEL_NAME = "digits residual CNN"
 
@@ -57,6 +58,7 @@ def _walk(client: "Client", settings: Settings, trials: int) -> int:
         "profiles": profiles,
         "batch": BATCH,
         "trials": trials,
+        "recovery": {"steps": RECOVERY_STEPS},
         "acknowledge": ["precision"],  # the accelerator computes in a precision of its own
     }
     search = client.submit_search(spec)

@@ -52,6 +52,7 @@ def main(assignment: Assignment, progress: Connection) -> None:
     _leave_with_the_parent()
     folder = Path(assignment.folder)
     _log_into(folder)
+    _forget_secrets()
     _apply(assignment.limits)
     _use_threads(assignment.task.threads)
     os.chdir(folder)  # a stray relative path lands where it does no harm
@@ -91,6 +92,12 @@ def _log_into(folder: Path) -> None:
     os.close(log)
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+
+
+def _forget_secrets() -> None:
+    """The service's settings (the database's password, the token) are not for what opens strangers' files."""
+    for name in [name for name in os.environ if name.startswith("ESPALIER_")]:
+        del os.environ[name]
 
 
 def _apply(limits: ResourceLimits) -> None:

@@ -1,7 +1,8 @@
 """The front as an SVG drawn on the server: what the page shows before its script runs, without it, and in reports.
 
-Marks, here and in the script's figure: hollow = predicted latency, solid = measured; the line joins the front;
-faint dots are dominated trials; a cross is the dense model as uploaded, a plus the dense model with the trials' recovery.
+Marks, here and in the script's figure: hollow = predicted latency, solid = measured; the line joins the front, with
+one standard error of the accuracy; faint dots are dominated trials; a cross is the dense model as uploaded, a plus the
+dense model with the trials' recovery.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from app.pages.words import milliseconds, percent
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 16, 50
+BASELINES = (("dense", "×"), ("dense_recovered", "+"))
 
 
 @dataclass(frozen=True)
@@ -50,21 +54,30 @@ def front_svg(front: Mapping[str, Any], width: int = 860, height: int = 440) -> 
     shown = _drawable(front)
     if not shown:
         return Markup(
-            '<svg viewBox="0 0 {} {}" role="img" aria-label="no trial is complete yet">'
-            '<text class="quiet" x="50%" y="50%" text-anchor="middle">No trial is complete yet.</text></svg>'
+            '<svg viewBox="0 0 {} {}" role="img" aria-label="No trial is complete yet">'
+            '<text class="title" x="50%" y="50%" text-anchor="middle">No trial is complete yet.</text></svg>'
         ).format(width, height)
     x, y = _scales(shown, width, height)
     parts = [_frame(x, y, front, height), _lines(front, x, y), _marks(front, x, y)]
-    label = f"accuracy against latency on {front['profile_name']}, {len(front['points'])} points on the front"
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+    label = f"Accuracy against latency on {front['profile_name']}, {len(front['points'])} points on the front"
+    return Markup('<svg viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>').format(
         width, height, label, Markup("").join(parts)
     )
 
 
+def latency_title(front: Mapping[str, Any]) -> str:
+    """The latency axis in words: what it is, and what it rests on."""
+    return f"predicted latency, ms at batch {front['batch']} ({basis(front)})"
+
+
+def basis(front: Mapping[str, Any]) -> str:
+    """What the latencies of a profile rest on, honestly."""
+    return "from a measured profile" if front["source"] == "measured" else f"{front['source']} model, not measured"
+
+
 def _drawable(front: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    baselines = [front[key] for key in ("dense", "dense_recovered") if front.get(key)]
-    points = [*front["trials"], *front["points"], *baselines]
-    return [p for p in points if p.get("accuracy") is not None and p.get("latency_ms") is not None]
+    baselines = [front[key] for key, _ in BASELINES if front.get(key)]
+    return [*front["trials"], *front["points"], *baselines]
 
 
 def _scales(points: Sequence[Mapping[str, Any]], width: int, height: int) -> tuple[Axis, Axis]:
@@ -76,89 +89,64 @@ def _scales(points: Sequence[Mapping[str, Any]], width: int, height: int) -> tup
 
 
 def _frame(x: Axis, y: Axis, front: Mapping[str, Any], height: int) -> Markup:
-    rows = [
-        Markup(
-            '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text x="{0}" y="{3}" text-anchor="middle">{4:g}</text>'
-        ).format(x(t), y.start, y.end, y.start + 18, t)
-        for t in x.ticks()
-    ]
-    rows += [
-        Markup(
-            '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.0%}</text>'
-        ).format(x.start, x.end, y(t), x.start - 8, y(t) + 4, t)
-        for t in y.ticks()
-    ]
-    rows.append(
-        Markup('<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            (x.start + x.end) / 2, height - 8, latency_title(front)
-        )
+    column = Markup(
+        '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
+        '<text x="{0}" y="{3}" text-anchor="middle">{4:.6g}</text>'
     )
-    rows.append(
-        Markup(
-            '<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>'
-        ).format((y.start + y.end) / 2, "accuracy (validation)")
+    row = Markup(
+        '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+        '<text x="{3}" y="{4}" text-anchor="end">{5:.6g}%</text>'
     )
-    return Markup("").join(rows)
-
-
-def latency_title(front: Mapping[str, Any]) -> str:
-    """The latency axis in words: what it is, and what it rests on."""
-    basis = (
-        "from a measured profile"
-        if front["source"] == "measured"
-        else f"{front['source']} model, not measured"
-    )
-    return f"predicted latency, ms at batch {front['batch']} ({basis})"
+    title = Markup('<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>')
+    upright = Markup('<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>')
+    parts = [column.format(x(t), y.start, y.end, y.start + 18, t) for t in x.ticks()]
+    parts += [row.format(x.start, x.end, y(t), x.start - 8, y(t) + 4, 100 * t) for t in y.ticks()]
+    parts.append(title.format((x.start + x.end) / 2, height - 8, latency_title(front)))
+    parts.append(upright.format((y.start + y.end) / 2, "accuracy (validation)"))
+    return Markup("").join(parts)
 
 
 def _lines(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     parts = []
-    for key in ("dense", "dense_recovered"):
-        if front.get(key) and front[key].get("accuracy") is not None:
-            parts.append(
-                Markup('<line class="{}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
-                    key, x.start, x.end, y=y(front[key]["accuracy"])
-                )
-            )
-    for limit in front.get("limits", []):
-        parts.append(
-            Markup('<line class="limit" x1="{x}" x2="{x}" y1="{}" y2="{}"/>').format(
-                y.start, y.end, x=x(limit["latency_ms"])
-            )
-        )
+    for key, _ in BASELINES:
+        if front.get(key):
+            line = Markup('<line class="{}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>')
+            parts.append(line.format(key, x.start, x.end, y=y(front[key]["accuracy"])))
+    for limit in front["limits"]:
+        if limit["latency_ms"] <= x.high:
+            line = Markup('<line class="limit" x1="{x}" x2="{x}" y1="{}" y2="{}"/>')
+            parts.append(line.format(y.start, y.end, x=x(limit["latency_ms"])))
     path = " ".join(f"{x(p['latency_ms'])},{y(p['accuracy'])}" for p in front["points"])
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
     return Markup("").join(parts)
 
 
 def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
-    on_front = {p["number"] for p in front["points"]}
-    marks = [
-        Markup('<circle class="dominated" cx="{}" cy="{}" r="3"/>').format(
-            x(t["latency_ms"]), y(t["accuracy"])
-        )
-        for t in front["trials"]
-        if t["number"] not in on_front
-    ]
-    for p in front["points"]:
-        said = f"trial {p['number']}: {p['accuracy']:.1%} at {p['latency_ms']:.4g} ms"
-        marks.append(
-            Markup(
-                '<a href="{}"><circle class="{}" cx="{}" cy="{}" r="5"><title>{}</title></circle></a>'
-            ).format(
-                p["page"],
-                "predicted" if p["predicted"] else "measured",
-                x(p["latency_ms"]),
-                y(p["accuracy"]),
-                escape(said),
-            )
-        )
-    for key, mark in (("dense", "×"), ("dense_recovered", "+")):
-        if front.get(key) and front[key].get("accuracy") is not None:
-            point = front[key]
-            marks.append(
-                Markup('<text class="baseline" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                    x(point["latency_ms"]), y(point["accuracy"]) + 5, mark
-                )
-            )
+    """Dominated trials are one path of dots of no length: ten thousand of them stay one light element."""
+    aside = {p["number"] for p in front["points"]} | {front[key]["number"] for key, _ in BASELINES if front.get(key)}
+    dots = (f"M{x(t['latency_ms'])} {y(t['accuracy'])}h0" for t in front["trials"] if t["number"] not in aside)
+    marks = [Markup('<path class="dominated" d="{}"/>').format("".join(dots))]
+    for key, mark in BASELINES:
+        if point := front.get(key):
+            text = Markup('<text class="baseline {}" x="{}" y="{}" text-anchor="middle">{}</text>')
+            marks.append(text.format(key, x(point["latency_ms"]), y(point["accuracy"]) + 6, mark))
+    marks += [_point(p, x, y) for p in front["points"]]
     return Markup("").join(marks)
+
+
+def _point(p: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
+    error = p.get("accuracy_standard_error") or 0.0
+    low, high = max(p["accuracy"] - error, y.low), min(p["accuracy"] + error, y.high)
+    said = f"trial {p['number']}: {percent(p['accuracy'])} at {milliseconds(p['latency_ms'])} ms"
+    return Markup(
+        '<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><a href="{page}" aria-label="{said}">'
+        '<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'
+    ).format(
+        x=x(p["latency_ms"]),
+        y=y(p["accuracy"]),
+        low=y(low),
+        high=y(high),
+        page=p["page"],
+        said=said,
+        kind="predicted" if p["predicted"] else "measured",
+    )

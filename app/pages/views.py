@@ -10,26 +10,20 @@ from fastapi.templating import Jinja2Templates
 
 from app.api.fronts import read_front
 from app.api.searches import get_search, list_searches
-from app.api.service import After, Here
-from app.api.trials import get_trial
-from app.pages.figure import front_svg, latency_title
+from app.api.service import After, Here, Id, Number, Service
+from app.api.trials import get_trial, list_trials
+from app.pages.figure import basis, front_svg, latency_title
+from app.pages.words import FILTERS
 from app.store import datasets, models, profiles
 
 _HOME = Path(__file__).parent
 STATIC = StaticFiles(directory=_HOME / "static")
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 templates = Jinja2Templates(directory=_HOME / "templates")
-Profile = Annotated[str | None, Query(max_length=64)]
-
-
-def duration(seconds: float | None) -> str:
-    """A time left in words: seconds below ninety, minutes above, a dash when unknown."""
-    if seconds is None:
-        return "–"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-templates.env.filters["duration"] = duration
+templates.env.filters.update(FILTERS)
+Profile = Annotated[str | None, Query(max_length=64, pattern=r"^[!-~]+$")]
+ACTIVE = ("queued", "running", "paused")
+LAST_TRIALS = 200  # as many as the table of all trials shows
 
 
 @router.get("/")
@@ -42,34 +36,43 @@ def home() -> RedirectResponse:
 def searches_page(request: Request, here: Here, after: After = None) -> HTMLResponse:
     """The team's searches, newest first."""
     found = list_searches(here, limit=50, after=after)
-    context: dict[str, Any] = {"searches": found.items, "next": found.next}
+    context: dict[str, Any] = {"searches": found.items, "next": found.next, "after": after}
     return templates.TemplateResponse(request, "searches.html", context)
 
 
 @router.get("/searches/{search_id}")
-def search_page(request: Request, here: Here, search_id: str, profile: Profile = None) -> HTMLResponse:
-    """One search: its live front on one device, the table of the front, and what could not pay."""
+def search_page(request: Request, here: Here, search_id: Id, profile: Profile = None) -> HTMLResponse:
+    """One search: its live front on one device, the tables of front and trials, and what could not pay."""
     search = get_search(here, search_id)
     front = read_front(here, search_id, profile).model_dump()
-    with here.database.read() as session:
-        devices = [profiles.get(session, here.project_id, key) for key in search.profiles]
-        model = models.get(session, here.project_id, search.model)
-        dataset = datasets.get(session, here.project_id, search.dataset)
+    newest = max((trial["number"] for trial in front["trials"]), default=0)
+    trials = list_trials(here, search_id, limit=LAST_TRIALS, after=max(newest - LAST_TRIALS // 2, 0) or None)
     context = {
         "search": search,
+        "active": search.state in ACTIVE,
         "front": front,
         "svg": front_svg(front),
         "latency_title": latency_title(front),
-        "devices": devices,
-        "model_name": model.name,
-        "dataset_name": dataset.name,
-        "api": search.links["self"],
+        "basis": basis(front),
+        "trials": trials.items[::-1],
+        "reachable": ((search.space or {}).get("reachable") or {}).get(front["profile"]),
+        **_parts(here, search.profiles, search.model, search.dataset),
     }
     return templates.TemplateResponse(request, "search.html", context)
 
 
 @router.get("/searches/{search_id}/trials/{number}")
-def trial_page(request: Request, here: Here, search_id: str, number: int) -> HTMLResponse:
+def trial_page(request: Request, here: Here, search_id: Id, number: Number) -> HTMLResponse:
     """One trial: what was done to each layer, what it buys on each device, and its files."""
     context = {"search": get_search(here, search_id), "trial": get_trial(here, search_id, number)}
     return templates.TemplateResponse(request, "trial.html", context)
+
+
+def _parts(here: Service, profile_ids: list[str], model_id: str, dataset_id: str) -> dict[str, Any]:
+    """The devices of a search, and the names of its model and its data."""
+    with here.database.read() as session:
+        return {
+            "devices": [profiles.get(session, here.project_id, key) for key in profile_ids],
+            "model_name": models.get(session, here.project_id, model_id).name,
+            "dataset_name": datasets.get(session, here.project_id, dataset_id).name,
+        }

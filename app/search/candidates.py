@@ -5,7 +5,7 @@ layers' own options can be combined, the front over all combinations, which the 
 problem stays one choice a unit and stays exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ _COMBINATIONS = 64  # of a group's own options; a front of more points than this
 
 @dataclass(frozen=True)
 class Candidates:
-    """The choices of every unit, with costs on one device and errors, ready to be solved."""
+    """The choices of every unit, with costs and errors, ready to be solved."""
 
     choices: tuple[tuple[Choice, ...], ...]
     costs: tuple[Floats, ...]
@@ -36,21 +36,26 @@ class Candidates:
         return [options[index] for options, index in zip(self.choices, row, strict=True)]
 
 
-def candidates(space: Space, table: CostTable, device: int, errors: Sequence[Floats]) -> Candidates:
-    """The choices of a space on one device.
+def candidates(space: Space, costs: Sequence[Floats], errors: Sequence[Floats]) -> Candidates:
+    """The choices of a space.
 
     Args:
         space: its units and options.
-        table: prices of the options.
-        device: which column of the table.
+        costs: per unit, `options` costs; see `weighted`.
         errors: per unit, `options` errors; those of own options of different layers add up.
     """
-    found = [_of_unit(unit, table.units_ms[index][:, device], errors[index]) for index, unit in enumerate(space.units)]
+    found = [_of_unit(*each) for each in zip(space.units, costs, errors, strict=True)]
     return Candidates(
         choices=tuple(choices for choices, _, _ in found),
         costs=tuple(cost for _, cost, _ in found),
         errors=tuple(error for _, _, error in found),
     )
+
+
+def weighted(table: CostTable, weights: Mapping[str, float]) -> list[Floats]:
+    """Per unit, `options` costs: the weighted sum over devices, named by their profiles."""
+    vector = np.array([weights.get(profile, 0.0) for profile in table.profiles])
+    return [unit_ms @ vector for unit_ms in table.units_ms]
 
 
 def _of_unit(unit: Unit, cost: Floats, error: Floats) -> tuple[tuple[Choice, ...], Floats, Floats]:

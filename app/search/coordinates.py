@@ -8,26 +8,26 @@ shapes it really leaves, before it counts: what does not hold its target or a li
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf
+from functools import cache
+from math import exp
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from app.search.candidates import candidates
-from app.search.options import Option, Space
-from app.search.price import CostTable, ReachableRange, price_plan
-from app.search.spec import SearchSpec
+from app.search.candidates import candidates, weighted
+from app.search.limits import Limits, Prices
+from app.search.options import Choice, Option
+from app.search.price import price_plan
+from app.search.spec import PrunerName, SearchSpec
 from app.search.trial import TrialCost
-from costmodels.base import CostModel
-from pruning.layers import ModelSpec
 from pruning.plan import PruningPlan
 
 Floats = npt.NDArray[np.float64]
 _BIAS = 1.5  # errors may be trusted up to e^1.5 = 4.5 times more or less
+_TAU = (0.005, 0.5)  # of t²; channels, whose norms lie close together, want the lower end
 _DEPTHS = ("early", "middle", "late")
-_LIMIT_SLACK = 1e-9
 _STRIDE = 16
 MILDEST_SHARE = 0.9  # of dense latency: closer to it there is nothing to find
 STRONGEST_SHARE = 0.1  # below it networks guess; a limit may still ask for less
@@ -35,36 +35,20 @@ STRONGEST_SHARE = 0.1  # below it networks guess; a limit may still ask for less
 
 @dataclass(frozen=True, kw_only=True)
 class Terrain:
-    """Everything fixed that coordinates are read against."""
+    """Everything fixed that coordinates are read against. `haven` are choices that keep every limit."""
 
     spec: SearchSpec
-    model: ModelSpec
-    space: Space
-    table: CostTable
+    prices: Prices
     errors: tuple[Floats, ...]  # per unit, per option
-    reachable: Mapping[str, ReachableRange]
-    cost_models: Mapping[str, CostModel]
-
-    def limits_ms(self) -> dict[str, list[float]]:
-        """The latency limits of the search by profile."""
-        found: dict[str, list[float]] = {}
-        for limit in self.spec.limits:
-            dense_ms = self.reachable[limit.profile].dense_ms
-            latency_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 1.0) * dense_ms
-            found.setdefault(limit.profile, []).append(latency_ms)
-        return found
+    limits: Limits
+    haven: tuple[Choice, ...]
 
     def band_ms(self, device: str) -> tuple[float, float]:
         """Between which latencies a search looks on a device: from strongest to mildest pruning, within its limits."""
-        range_ = self.reachable[device]
-        tightest_ms = min(self.limits_ms().get(device, [range_.dense_ms]))
+        range_ = self.prices.reachable[device]
+        tightest_ms = self.limits.by_profile_ms.get(device, range_.dense_ms)
         strongest_ms = max(range_.lowest_ms, min(STRONGEST_SHARE * range_.dense_ms, tightest_ms))
         return strongest_ms, max(strongest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
-
-    def holds(self, costs: Sequence[TrialCost]) -> bool:
-        """Whether these prices keep every limit."""
-        limits = self.limits_ms()
-        return all(c.latency_ms <= ms * (1 + _LIMIT_SLACK) for c in costs for ms in limits.get(c.profile, ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +57,6 @@ class Proposal:
 
     plan: PruningPlan
     costs: tuple[TrialCost, ...]
-    feasible: bool
 
 
 def distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
@@ -85,11 +68,17 @@ def distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
         found[f"bias_{kind}"] = FloatDistribution(-_BIAS, _BIAS)
     for depth in _DEPTHS[1:]:
         found[f"bias_{depth}"] = FloatDistribution(-_BIAS, _BIAS)
-    if len(spec.pruners) > 1:
-        found["pruner"] = CategoricalDistribution(spec.pruners)
-    if "pdp" in spec.pruners:
-        found["tau"] = FloatDistribution(0.02, 0.5, log=True)
+    pruners = pruners_of(spec)
+    if len(pruners) > 1:
+        found["pruner"] = CategoricalDistribution(pruners)
+    if "pdp" in pruners and spec.recovery.steps:
+        found["tau"] = FloatDistribution(*_TAU, log=True)
     return found
+
+
+def pruners_of(spec: SearchSpec) -> tuple[PrunerName, ...]:
+    """The pruners that can differ: without recovery all of them drop the smallest weights, and one is enough."""
+    return spec.pruners if spec.recovery.steps else spec.pruners[:1]
 
 
 def neutral(spec: SearchSpec, *, device: str, band: float, pruner: str) -> dict[str, Any]:
@@ -101,6 +90,9 @@ def neutral(spec: SearchSpec, *, device: str, band: float, pruner: str) -> dict[
 def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[str] = ()) -> Proposal:
     """The plan of least biased error whose exact price keeps its target and every limit.
 
+    Looked for on the front of the device it is aimed at; then, as that front may never keep another device's limit,
+    on the front of all limits together, and on those of the others, where the target is given up for the limits.
+
     Args:
         coordinates: values for `distributions(spec)`.
         terrain: the search.
@@ -109,43 +101,41 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
     device = coordinates.get("device", terrain.spec.profiles[0])
     strongest_ms, mildest_ms = terrain.band_ms(device)
     target_ms = strongest_ms + coordinates["band"] * (mildest_ms - strongest_ms)
-    # the front of one device may never keep the limit of another; then the front of that other one is gone along
-    others = [profile for profile in terrain.limits_ms() if profile != device]
-    infeasible = []
-    for axis, most_ms in ((device, target_ms), *((other, inf) for other in others)):
-        if proposal := _on_front(axis, most_ms, coordinates, terrain, taken):
+    aimed = terrain.limits.tightened(device, target_ms)
+    others = [profile for profile in terrain.limits.by_profile_ms if profile != device]
+    axes = [({device: 1.0}, aimed)]
+    if others:
+        axes += [(aimed.weights(), aimed), *(({other: 1.0}, terrain.limits) for other in others)]
+    for weights, limits in axes:
+        if proposal := _on_front(weights, limits, coordinates, terrain, taken):
             return proposal
-        cheapest = _priced(terrain.reachable[axis].choices, coordinates, terrain)
-        if cheapest.feasible:
-            return cheapest
-        infeasible.append(cheapest)
-    return infeasible[0]
+        cheapest = [terrain.prices.reachable[profile].choices for profile in weights]
+        found = (_priced(choices, coordinates, terrain) for choices in cheapest)
+        if proposal := next((p for p in found if limits.hold(p.costs)), None):
+            return proposal
+    return _priced(terrain.haven, coordinates, terrain)
 
 
 def _on_front(
-    device: str, most_ms: float, coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[str]
+    weights: Mapping[str, float],
+    limits: Limits,
+    coordinates: Mapping[str, Any],
+    terrain: Terrain,
+    taken: Collection[str],
 ) -> Proposal | None:
-    """Of a device's front, the least error that takes at most `most_ms` there and keeps every limit; a new one."""
-    column = terrain.spec.profiles.index(device)
-    found = candidates(terrain.space, terrain.table, column, _biased(coordinates, terrain))
+    """Of the front by a weighted sum of latencies, the least error that keeps these limits; a new one if there is."""
+    costs = weighted(terrain.prices.table, weights)
+    found = candidates(terrain.prices.space, costs, _biased(coordinates, terrain))
     solutions = found.solve()
 
+    @cache
     def price(row: int) -> Proposal:
         return _priced(found.picked(solutions.choices[row]), coordinates, terrain)
 
-    def holds(proposal: Proposal) -> bool:
-        here_ms = next(c.latency_ms for c in proposal.costs if c.profile == device)
-        return proposal.feasible and here_ms <= most_ms * (1 + _LIMIT_SLACK)
-
-    fallback: Proposal | None = None
-    for row in range(_first_holding(len(solutions), lambda row: holds(price(row))), -1, -1):
-        proposal = price(row)
-        if not holds(proposal):
-            continue
-        if proposal.plan.digest not in taken:
-            return proposal
-        fallback = fallback or proposal
-    return fallback
+    first = _first_holding(len(solutions), lambda row: limits.hold(price(row).costs))
+    kept = [row for row in range(first, -1, -1) if limits.hold(price(row).costs)]
+    fresh = (price(row) for row in kept if price(row).plan.digest not in taken)
+    return next(fresh, price(kept[0]) if kept else None)
 
 
 def _first_holding(count: int, holds: Callable[[int], bool]) -> int:
@@ -158,18 +148,19 @@ def _first_holding(count: int, holds: Callable[[int], bool]) -> int:
     return min(above, _STRIDE) - 1
 
 
-def _priced(choices: Sequence[Any], coordinates: Mapping[str, Any], terrain: Terrain) -> Proposal:
+def _priced(choices: Sequence[Choice], coordinates: Mapping[str, Any], terrain: Terrain) -> Proposal:
     pruner = coordinates.get("pruner", terrain.spec.pruners[0])
-    settings = {"tau": round(coordinates["tau"], 4)} if pruner == "pdp" else {}
-    plan = terrain.space.plan(choices, pruner, settings)
-    costs = price_plan(terrain.model, plan, terrain.cost_models)
-    return Proposal(plan=plan, costs=costs, feasible=terrain.holds(costs))
+    shown = float(f"{coordinates.get('tau', 0.0):.3g}")  # three digits say all there is to say of a temperature
+    settings = {"tau": shown} if pruner == "pdp" and "tau" in coordinates else {}
+    plan = terrain.prices.space.plan(choices, pruner, settings)
+    return Proposal(plan=plan, costs=price_plan(terrain.prices.model, plan, terrain.prices.cost_models))
 
 
 def _biased(coordinates: Mapping[str, Any], terrain: Terrain) -> list[Floats]:
-    place = {layer.name: index / len(terrain.model.layers) for index, layer in enumerate(terrain.model.layers)}
+    layers = terrain.prices.model.layers
+    place = {layer.name: index / len(layers) for index, layer in enumerate(layers)}
     biased = []
-    for unit, errors in zip(terrain.space.units, terrain.errors, strict=True):
+    for unit, errors in zip(terrain.prices.space.units, terrain.errors, strict=True):
         depth = _DEPTHS[min(int(3 * place[unit.layers[0]]), 2)]
         trust = coordinates.get(f"bias_{depth}", 0.0)
         factors = [exp(trust + coordinates.get(f"bias_{_kind(option)}", 0.0)) for option in unit.options]

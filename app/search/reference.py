@@ -83,7 +83,7 @@ def train_digits(seed: int = 0, report: Report = lambda _fraction, _text: None, 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = digits_model()
-    config = RecoveryConfig(steps=steps, learning_rate=0.1, clip_norm=5.0)
+    config = RecoveryConfig(steps=steps, learning_rate=0.1)
     with _digits("train") as train:
         batches = train.shuffled(_BATCH, seed)
         for step in recover(model, batches, config, nn.functional.cross_entropy, seed):

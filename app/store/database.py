@@ -43,6 +43,7 @@ class Database:
         On SQLite it holds the one write lock from its start (BEGIN IMMEDIATE), so it never fails half-way.
         """
         with self._writers.begin() as session:
+            session.connection()  # begins now, not with the first statement
             yield session
 
     @contextmanager

@@ -167,7 +167,7 @@ class Trial(Keyed, Base):
     __table_args__ = (
         UniqueConstraint("search_id", "number"),
         Index(None, "search_id", "state", "number"),
-        Index(None, "search_id", "state", "role", "accuracy"),  # alone answers how far a search is
+        Index(None, "search_id", "state", "role", "accuracy", "number", "id"),  # answers progress and fronts alone
     )
     search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"))
     number: Mapped[int]

@@ -123,7 +123,7 @@ def _trials() -> None:
         sa.UniqueConstraint("search_id", "number", name="uq_trials_search_id_number"),
     )
     _index("trials", "search_id", "state", "number")
-    _index("trials", "search_id", "state", "role", "accuracy")
+    _index("trials", "search_id", "state", "role", "accuracy", "number", "id")
 
 
 def _results() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from app import errors
+from app.store.errors import Conflict, NotFound, StoreError
 from tests.app.api.world import API, World
 
 
@@ -137,6 +138,23 @@ def test_an_unexpected_error_is_an_incident_without_a_trace() -> None:
     assert len(document["incident"]) == 12
     assert document["incident"] in document["detail"]
     assert "secret" not in answer.text and "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StoreError("no such host 10.1.2.3"), 503), (Conflict("taken"), 409), (NotFound("model", "x"), 404)],
+)
+def test_the_stores_errors_have_their_statuses(error: Exception, status: int) -> None:
+    app = FastAPI()
+    errors.install(app)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise error
+
+    answer = TestClient(app).get("/broken")
+    assert answer.status_code == status
+    assert "10.1.2.3" not in answer.text
 
 
 @pytest.mark.parametrize(("cause", "incident"), [(anyio.BrokenResourceError, False), (RuntimeError, True)])

@@ -126,6 +126,14 @@ def test_a_batch_does_not_depend_on_how_many_follow_it(sampler: SamplerName) -> 
     assert propose(here, list(reversed(before)), range(14, 18)) == wide
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])  # children of NSGA-II may inherit theirs
+def test_every_trial_draws_its_own_coordinates(sampler: SamplerName) -> None:
+    here, before = history(sampler, 24)
+    drawn = [trial.coordinates["band"] for trial in before[FIRST + len(seeds(here)) :]]
+    assert len(drawn) >= 10
+    assert len(set(drawn)) == len(drawn)
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_samplers_learn_from_results(sampler: SamplerName) -> None:
     here, before = history(sampler, 24)

@@ -32,7 +32,7 @@ def test_killed_after_any_event_it_goes_on_to_the_same_trials(sampler: SamplerNa
     asked = problem(sampler=sampler, trials=6, width=3)
     calm = follow(asked, FakeExecutor())
     count = sum(1 for _ in run(asked, FakeExecutor()))
-    for killed_after in range(SAMPLERS.index(sampler), count, 3)  # together, every event:
+    for killed_after in range(SAMPLERS.index(sampler), count, 3):  # together, every event
         store = follow(asked, FakeExecutor(seed=killed_after, slots=3), stop_after=killed_after)
         follow(asked, FakeExecutor(seed=1000 - killed_after, slots=2, lose=0.2), store)
         assert store.identity() == calm.identity(), f"killed after event {killed_after}"
@@ -48,6 +48,17 @@ def test_killed_again_and_again_it_gets_to_the_same_end() -> None:
             break
         assert life < 100 or len(store.ended) > before
     assert store.identity() == calm.identity()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_batch_stored_in_part_is_asked_for_again_as_it_was(sampler: SamplerName) -> None:
+    asked = problem(sampler=sampler, trials=12, width=3)
+    calm = follow(asked, FakeExecutor())
+    for missing in (11, 12, 13):  # a batch behind the seeds; its other two are stored with results
+        store = FakeStore(trials={n: t for n, t in calm.trials.items() if n != missing}, scores=calm.scores)
+        store.ended = set(store.trials)
+        follow(asked, FakeExecutor(), store)
+        assert store.identity() == calm.identity()
 
 
 def test_another_seed_gives_other_trials_and_the_width_is_part_of_the_question() -> None:

@@ -1,5 +1,6 @@
 """Transactions: all or nothing, one writer at a time, readers on one view."""
 
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_writing_while_reading_is_an_error(database: Database) -> None:
         models.add(s, project_id=mine, name="sneaked", upload_digest="0" * 64)
     with database.begin() as s:  # and the connection that comes back to the pool can write again
         models.add(s, project_id=mine, name="fine", upload_digest="0" * 64)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_writer_holds_the_lock_from_the_start_of_its_block(database: Database) -> None:
+    other = sqlite3.connect(str(database.url.database), timeout=0, isolation_level=None)
+    with database.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
 
 
 def test_a_reader_sees_one_state_of_things(database: Database) -> None:

@@ -1,0 +1,74 @@
+"""Numbers and names as people read them: one way for all tables, so that columns line up and units are said once."""
+
+from collections.abc import Iterable, Mapping
+from math import floor, log10
+
+_PATTERNS = {"nm": "N:M"}
+_ROLES = {"dense": "dense as uploaded", "dense_recovered": "dense, same recovery", "searched": "searched"}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in percent; a dash when unknown."""
+    return "–" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def plus_minus(share: float | None, standard_error: float | None) -> str:
+    """A share in percent with its standard error."""
+    if share is None:
+        return "–"
+    return percent(share) if standard_error is None else f"{100 * share:.1f} ± {100 * standard_error:.1f}%"
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Decimals for a column: at least three digits of its smallest number, the same for all, six at most."""
+    smallest = min((abs(value) for value in values if value), default=1.0)
+    return min(max(2 - floor(log10(smallest)), 0), 6)
+
+
+def milliseconds(value: float) -> str:
+    """One latency by itself: four digits, never an exponent above a microsecond."""
+    return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time left in words: seconds below ninety, minutes, then hours; a dash when unknown."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def moment(text: str | None) -> str:
+    """A stored time, to the minute."""
+    return f"{text[:16].replace('T', ' ')} UTC" if text else "–"
+
+
+def pattern_words(counts: Mapping[str, int]) -> str:
+    """How many layers carry which kind of pattern."""
+    return ", ".join(f"{count} {_PATTERNS.get(kind, kind)}" for kind, count in counts.items()) or "dense"
+
+
+def role_words(role: str) -> str:
+    """What a trial is there for."""
+    return _ROLES.get(role, role)
+
+
+def held(value: object) -> str:
+    """The outcome of a check."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+FILTERS = {
+    "percent": percent,
+    "plus_minus": plus_minus,
+    "decimals": decimals,
+    "milliseconds": milliseconds,
+    "duration": duration,
+    "moment": moment,
+    "pattern_words": pattern_words,
+    "role_words": role_words,
+    "held": held,
+}

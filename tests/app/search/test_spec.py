@@ -1,0 +1,76 @@
+"""Wrong searches cannot be built, and say where they are wrong; right ones survive JSON."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.search.spec import ClassificationTask, Limit, Recovery, SearchSpec, SpecError
+
+LEAST: dict[str, Any] = {"model": "m", "dataset": "d", "profiles": ("p", "q")}
+
+
+def test_json_is_its_inverse() -> None:
+    spec = SearchSpec(
+        **LEAST,
+        name="näme",
+        task=ClassificationTask(classes=("b", "a"), mean=(0.1,), std=(0.2,)),
+        patterns=("channel",),
+        limits=(Limit(profile="q", share=0.5), Limit(profile="p", latency_ms=2.0)),
+        recovery=Recovery(steps=0),
+        acknowledge=("coverage",),
+    )
+    for given in (spec, SearchSpec(**LEAST)):
+        assert SearchSpec.from_json(json.loads(json.dumps(given.to_json()))) == given
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"profiles": ()}, "/profiles: 0 is outside 1 ... 8"),
+        ({"profiles": ("p", "p")}, "/profiles: names 'p' twice"),
+        ({"patterns": ("channel", "channel")}, "/patterns: names 'channel' twice"),
+        ({"patterns": ("columns",)}, r"/patterns: 'columns' is unknown; known are \['unstructured', 'nm', 'channel'\]"),
+        ({"patterns": ()}, "/patterns: 0 is outside"),
+        ({"pruners": ("movement",)}, "/pruners: 'movement' is unknown"),
+        ({"sampler": "grid"}, "/sampler: 'grid' is unknown"),
+        ({"sparsities": (0.5, 0.5)}, "/sparsities: names '0.5' twice"),
+        ({"sparsities": (50,)}, "/sparsities: 50 is outside"),
+        ({"sparsities": (float("nan"),)}, "/sparsities: nan is outside"),
+        ({"nm": ("1:4",)}, "/nm: "),
+        ({"nm": ("dense",)}, "/nm: 'dense' is no N:M pattern; write keep2of4"),
+        ({"trials": 0}, "/trials: 0"),
+        ({"seed": -1}, "/seed: -1"),
+        ({"limits": (Limit(profile="r", share=0.5),)}, "/limits: profile 'r' is not among"),
+    ],
+)
+def test_wrong_searches_name_the_place(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        SearchSpec(**(LEAST | wrong))
+    assert caught.value.field == f"/{next(iter(wrong))}"
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "field"),
+    [
+        (ClassificationTask, {"mean": (0.5,)}, "/task/std"),
+        (ClassificationTask, {"mean": (0.5,), "std": (0.0,)}, "/task/std"),
+        (ClassificationTask, {"mean": (float("nan"),), "std": (1.0,)}, "/task/mean"),
+        (ClassificationTask, {"classes": ("a", "b", "a")}, "/task/classes"),
+        (ClassificationTask, {"logits_output": -1}, "/task/logits_output"),
+        (Recovery, {"steps": -1}, "/recovery/steps"),
+        (Recovery, {"learning_rate": float("inf")}, "/recovery/learning_rate"),
+        (Limit, {"profile": "p"}, "/limits"),
+        (Limit, {"profile": "p", "share": 0.5, "latency_ms": 1.0}, "/limits"),
+        (Limit, {"profile": "p", "share": 1.5}, "/limits/share"),
+    ],
+)
+def test_wrong_parts_name_the_place(part: type, wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        part(**wrong)
+    assert caught.value.field == field
+
+
+def test_unknown_keys_are_refused() -> None:
+    with pytest.raises(TypeError):
+        SearchSpec.from_json(SearchSpec(**LEAST).to_json() | {"flavour": 1})
