@@ -3,7 +3,7 @@
 
 Each distinct shape is timed once, alone, on random data: the layer with the element-wise operators that only
 it feeds, in float32, as torch runs it eagerly. All shapes take turns over several rounds, so that a slow
-minute hurts all alike; the median is kept. Zeros are not timed: eager kernels do not notice them. What the
+minute hurts all alike. The first decile is kept: other processes can only add time, and they add it to some calls. Zeros are not timed: eager kernels do not notice them. What the
 layers leave of the whole net's time is the profile's overhead.
 """
 
@@ -29,7 +29,7 @@ from pruning.trace import single_shape
 
 Report = Callable[[float, str], None]
 
-ROUNDS = 3
+ROUNDS = 4
 WARM_UPS = 2
 _ALONE = (1.0, 0.75, 0.5, 0.25, 0.125)  # widths where only the inputs or only the outputs can shrink
 _BOTH = (1.0, 0.5, 0.25, 0.125)  # on each axis where both can
@@ -85,9 +85,9 @@ def measure(
         source="measured",
         tool="espalier measure",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        statistic="median",
+        statistic="p10",
         note="each layer is timed alone with the element-wise operators that only it feeds",
-        network_latency_ms=statistics.median(network_ms),
+        network_latency_ms=_first_decile(network_ms),
         rows=tuple(rows),
     )
 
@@ -139,9 +139,13 @@ def _row(layer: LayerSpec, shape: LayerSpec, point: _Point) -> ProfileRow:
         layer=layer.name,
         in_channels=shape.in_channels,
         out_channels=shape.out_channels,
-        latency_ms=statistics.median(point.times_ms) * layer.calls,
+        latency_ms=_first_decile(point.times_ms) * layer.calls,
         latency_std_ms=statistics.pstdev(point.times_ms) * layer.calls,
     )
+
+
+def _first_decile(times_ms: Sequence[float]) -> float:
+    return statistics.quantiles(times_ms, n=10, method="inclusive")[0]
 
 
 def _runner(layer: LayerSpec, batch: int) -> Callable[[], Tensor]:

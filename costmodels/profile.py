@@ -22,7 +22,7 @@ MAX_ROWS = 100_000
 MAX_TEXT = 300
 MAX_LATENCY_MS = 1e9
 SOURCES: tuple[str, ...] = get_args(Source)
-STATISTICS = ("median", "mean", "min", "p90", "unknown")
+STATISTICS = ("median", "p10", "mean", "min", "p90", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)

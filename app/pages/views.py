@@ -45,8 +45,9 @@ def search_page(request: Request, here: Here, search_id: Id, profile: Profile = 
     """One search: its live front on one device, the tables of front and trials, and what could not pay."""
     search = get_search(here, search_id)
     front = read_front(here, search_id, profile).model_dump()
-    newest = max((trial["number"] for trial in front["trials"]), default=0)
-    trials = list_trials(here, search_id, limit=LAST_TRIALS, after=max(newest - LAST_TRIALS // 2, 0) or None)
+    asked = search.progress.done + search.spec["width"]  # at most: a batch is asked for when the last has ended
+    before = asked - LAST_TRIALS if asked > LAST_TRIALS else None
+    trials = list_trials(here, search_id, limit=LAST_TRIALS, after=before)
     context = {
         "search": search,
         "active": search.state in ACTIVE,

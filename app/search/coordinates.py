@@ -6,7 +6,7 @@ pruner with its temperature. The solver turns that into a plan, and the plan is 
 shapes it really leaves, before it counts: what does not hold its target or a limit is passed over.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import exp
@@ -29,6 +29,7 @@ _BIAS = 1.5  # errors may be trusted up to e^1.5 = 4.5 times more or less
 _TAU = (0.005, 0.5)  # of t²; channels, whose norms lie close together, want the lower end
 _DEPTHS = ("early", "middle", "late")
 _STRIDE = 16
+_STRENGTHS = tuple(2.0**power for power in range(-6, 7))  # of all latency elsewhere, in all errors
 MILDEST_SHARE = 0.9  # of dense latency: closer to it there is nothing to find
 STRONGEST_SHARE = 0.1  # below it networks guess; a limit may still ask for less
 
@@ -90,8 +91,9 @@ def neutral(spec: SearchSpec, *, device: str, band: float, pruner: str) -> dict[
 def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[str] = ()) -> Proposal:
     """The plan of least biased error whose exact price keeps its target and every limit.
 
-    Looked for on the front of the device it is aimed at; then, as that front may never keep another device's limit,
-    on the front of all limits together, and on those of the others, where the target is given up for the limits.
+    Looked for on the front of the device it is aimed at. That front knows nothing of limits on other devices; for them
+    there are more fronts, on which latency elsewhere counts as error, ever more of it, and the best of all is taken.
+    If the target cannot be had along with the limits, the limits are what counts.
 
     Args:
         coordinates: values for `distributions(spec)`.
@@ -101,31 +103,56 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
     device = coordinates.get("device", terrain.spec.profiles[0])
     strongest_ms, mildest_ms = terrain.band_ms(device)
     target_ms = strongest_ms + coordinates["band"] * (mildest_ms - strongest_ms)
-    aimed = terrain.limits.tightened(device, target_ms)
-    others = [profile for profile in terrain.limits.by_profile_ms if profile != device]
-    axes = [({device: 1.0}, aimed)]
-    if others:
-        axes += [(aimed.weights(), aimed), *(({other: 1.0}, terrain.limits) for other in others)]
-    for weights, limits in axes:
-        if proposal := _on_front(weights, limits, coordinates, terrain, taken):
-            return proposal
-        cheapest = [terrain.prices.reachable[profile].choices for profile in weights]
-        found = (_priced(choices, coordinates, terrain) for choices in cheapest)
-        if proposal := next((p for p in found if limits.hold(p.costs)), None):
-            return proposal
+    errors = _biased(coordinates, terrain)
+    for limits in (terrain.limits.tightened(device, target_ms), terrain.limits):
+        offers = [_on_front(device, each, limits, coordinates, terrain) for each in _penalised(errors, device, terrain)]
+        if found := [plan for offer in offers if (plan := _best(offer, taken))]:
+            return min(found, key=lambda p: (p.plan.digest in taken, _error(p.plan, errors, terrain)))
+        cheapest = _priced(terrain.prices.reachable[device].choices, coordinates, terrain)
+        if limits.hold(cheapest.costs):
+            return cheapest
     return _priced(terrain.haven, coordinates, terrain)
 
 
+def _best(offer: Iterator[Proposal], taken: Collection[str]) -> Proposal | None:
+    """The first that is not taken; else the first."""
+    first = next(offer, None)
+    if first is None or first.plan.digest not in taken:
+        return first
+    return next((proposal for proposal in offer if proposal.plan.digest not in taken), first)
+
+
+def _error(plan: PruningPlan, errors: list[Floats], terrain: Terrain) -> float:
+    """The sum of the errors of the options that a plan is made of."""
+    total = 0.0
+    for unit, error in zip(terrain.prices.space.units, errors, strict=True):
+        chosen = {layer: pattern for layer in unit.layers if (pattern := plan.patterns.get(layer))}
+        for option, value in zip(unit.options, error.tolist(), strict=True):
+            whole = dict(option.patterns) == chosen
+            part = len(option.patterns) == 1 and option.patterns.items() <= chosen.items()
+            total += value if whole or part else 0.0
+    return total
+
+
+def _penalised(errors: list[Floats], device: str, terrain: Terrain) -> Iterator[list[Floats]]:
+    """The errors; then, where other devices are limited, more and more of the latency there added to them."""
+    yield errors
+    weights = {name: weight for name, weight in terrain.limits.weights().items() if name != device}
+    if not weights:
+        return
+    elsewhere = weighted(terrain.prices.table, weights)
+    span = sum(float(np.ptp(cost)) for cost in elsewhere)
+    scale = sum(float(np.ptp(error)) for error in errors) / span if span else 0.0
+    for strength in _STRENGTHS:
+        yield [error + strength * scale * cost for error, cost in zip(errors, elsewhere, strict=True)]
+
+
 def _on_front(
-    weights: Mapping[str, float],
-    limits: Limits,
-    coordinates: Mapping[str, Any],
-    terrain: Terrain,
-    taken: Collection[str],
-) -> Proposal | None:
-    """Of the front by a weighted sum of latencies, the least error that keeps these limits; a new one if there is."""
-    costs = weighted(terrain.prices.table, weights)
-    found = candidates(terrain.prices.space, costs, _biased(coordinates, terrain))
+    device: str, errors: list[Floats], limits: Limits, coordinates: Mapping[str, Any], terrain: Terrain
+) -> Iterator[Proposal]:
+    """Of a device's front, the plans that keep these limits, from the least error up."""
+    costs = weighted(terrain.prices.table, {device: 1.0})
+    found = candidates(terrain.prices.space, costs, errors)
     solutions = found.solve()
 
     @cache
@@ -133,9 +160,7 @@ def _on_front(
         return _priced(found.picked(solutions.choices[row]), coordinates, terrain)
 
     first = _first_holding(len(solutions), lambda row: limits.hold(price(row).costs))
-    kept = [row for row in range(first, -1, -1) if limits.hold(price(row).costs)]
-    fresh = (price(row) for row in kept if price(row).plan.digest not in taken)
-    return next(fresh, price(kept[0]) if kept else None)
+    yield from (price(row) for row in range(first, -1, -1) if limits.hold(price(row).costs))
 
 
 def _first_holding(count: int, holds: Callable[[int], bool]) -> int:

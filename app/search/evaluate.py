@@ -76,7 +76,7 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
         PruningError: the plan does not fit, the recovery diverges, or a constraint is broken on the final weights.
         SearchFailed: masked and smaller model disagree.
     """
-    with deterministic():
+    with deterministic(assignment.seed):
         if assignment.recovery_steps or assignment.plan.patterns:
             pruned = _pruned(setting, assignment, report)
         else:
@@ -147,14 +147,19 @@ def classified(setting: Setting, net: nn.Module, batches: Any) -> tuple[Tensor, 
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """Deterministic algorithms inside, the caller's choice again outside."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+def deterministic(seed: int) -> Iterator[None]:
+    """Inside: deterministic algorithms, and a random state given by the seed (dropout draws from it). Outside: none."""
+    before, only_warned = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 @torch.no_grad()
@@ -163,7 +168,7 @@ def _disagreement(setting: Setting, masked: GraphNet, smaller: GraphNet) -> floa
     inputs, _ = next(iter(setting.feed("calibration").in_order(16)))
     expected, found = setting.logits(masked(inputs)), setting.logits(smaller(inputs))
     difference = float((expected - found).abs().max())
-    if difference > _AGREEMENT * max(1.0, float(expected.abs().max())):
+    if not difference <= _AGREEMENT * max(1.0, float(expected.abs().max())):  # what is no number agrees with nothing
         raise SearchFailed("disagreement", f"masked and smaller model differ by {difference:.3g} in a logit")
     return difference
 

@@ -95,9 +95,7 @@ class Prices:
             others = {other: weight for other, weight in weights.items() if other != device}
             here = candidates(self.space, weighted(self.table, one), weighted(self.table, others))
             front = here.solve()
-            worst = np.maximum(
-                front.costs + self._overhead(one), (front.errors + self._overhead(others)) / len(others)
-            )
+            worst = np.maximum(front.costs + self._overhead(one), (front.errors + self._overhead(others)) / len(others))
             nearest = np.argsort(worst, kind="stable")[:_TRIED]
             found += [(float(worst[row]), here.picked(front.choices[row])) for row in nearest]
         return [choices for _, choices in sorted(found, key=lambda pair: pair[0])]

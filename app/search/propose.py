@@ -15,8 +15,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from app.search.coordinates import Terrain, decode, distributions, neutral
-from app.search.trial import Failure, Trial
+from app.search.coordinates import Terrain, decode, distributions, neutral, pruners_of
+from app.search.spec import SearchSpec
+from app.search.trial import Trial
 
 FIRST = 2  # trials 0 and 1 are the dense model, as uploaded and recovered
 _GENERATION = "NSGAIISampler:generation"  # Optuna's key; a test watches that it stays
@@ -33,13 +34,13 @@ def propose(terrain: Terrain, history: Sequence[Trial], numbers: Sequence[int]) 
         numbers: consecutive.
 
     Returns:
-        Trials `queued`, or `infeasible` where nothing in the space keeps every limit.
+        Trials `queued`, each with a plan that keeps every limit.
     """
     space = distributions(terrain.spec)
     study = _rebuilt(terrain, history, space)
+    first = seeds(terrain.spec)
     asked: list[Trial] = []
     for number in numbers:
-        first = seeds(terrain)
         fixed = first[number - FIRST] if number - FIRST < len(first) else None
         coordinates, attributes = _ask(study, terrain, number, fixed)
         taken = {trial.plan.digest for trial in (*history, *asked)}
@@ -48,30 +49,26 @@ def propose(terrain: Terrain, history: Sequence[Trial], numbers: Sequence[int]) 
             Trial(
                 number=number,
                 role="searched",
-                state="queued" if proposal.feasible else "infeasible",
+                state="queued",
                 plan=proposal.plan,
                 seed=terrain.spec.seed,
                 recovery_steps=terrain.spec.recovery.steps,
                 costs=proposal.costs,
                 coordinates=coordinates,
                 sampler_attributes=attributes,
-                failure=None if proposal.feasible else _INFEASIBLE,
             )
         )
     return asked
 
 
-_INFEASIBLE = Failure(code="infeasible", reason="No plan was found that keeps every latency limit at once.")
-
-
-def seeds(terrain: Terrain) -> list[dict[str, Any]]:
+def seeds(spec: SearchSpec) -> list[dict[str, Any]]:
     """The first coordinates: bands evenly along the solver's own front of every device, pruners in turn."""
-    spec = terrain.spec
+    pruners = pruners_of(spec)
     bands = max(2, round(spec.trials / 2 / len(spec.profiles)))
     found = []
     for step in range(bands):
         for turn, device in enumerate(spec.profiles):
-            pruner = spec.pruners[(step + turn) % len(spec.pruners)]
+            pruner = pruners[(step + turn) % len(pruners)]
             # from the strongest pruning up, where a front is won, to the mildest
             found.append(neutral(spec, device=device, band=step / (bands - 1), pruner=pruner))
     return found[: spec.trials]
@@ -98,7 +95,9 @@ def _rebuilt(terrain: Terrain, history: Sequence[Trial], space: Mapping[str, Bas
 def _frozen(terrain: Terrain, trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
     loss = trial.value("loss", "validation")
     complete = trial.state == "complete" and loss is not None
-    shares = [trial.cost(profile).latency_ms / terrain.reachable[profile].dense_ms for profile in terrain.spec.profiles]
+    shares = [
+        trial.cost(profile).latency_ms / terrain.prices.reachable[profile].dense_ms for profile in terrain.spec.profiles
+    ]
     return create_trial(
         state=TrialState.COMPLETE if complete else TrialState.FAIL,
         params=dict(trial.coordinates),

@@ -21,7 +21,7 @@ from pruning.recover import RecoveryConfig, recover
 Report = Callable[[float, str], None]
 STEPS = 280  # of 64 samples: 20 epochs
 _BATCH = 64
-_WIDTHS_AND_BLOCKS = ((8, 3), (16, 2), (32, 2))
+_STAGES = ((16, 3, 1), (24, 2, 1), (32, 3, 2))  # channels, blocks, stride
 _CLASSES = 10
 
 
@@ -46,16 +46,15 @@ class Residual(nn.Module):
 
 
 class DigitsNet(nn.Module):
-    """`b x 1 x 8 x 8` in [0, 1] to `b x 10` logits: 17 convolutions and a linear layer, 45,410 parameters."""
+    """`b x 1 x 8 x 8` in [0, 1] to `b x 10` logits: 19 convolutions and a linear layer, 88,362 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
-        width = _WIDTHS_AND_BLOCKS[0][0]
+        width = _STAGES[0][0]
         self.conv = nn.Conv2d(1, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []
-        for number, (outputs, blocks) in enumerate(_WIDTHS_AND_BLOCKS):
-            stride = 1 if number == 0 else 2
+        for outputs, blocks, stride in _STAGES:
             rest = [Residual(outputs, outputs, 1) for _ in range(blocks - 1)]
             stages.append(nn.Sequential(Residual(width, outputs, stride), *rest))
             width = outputs

@@ -19,7 +19,7 @@ from app.search.batches import Batch
 from pruning import patterns
 from pruning.apply import pruned_in_place
 from pruning.layers import ModelSpec
-from pruning.patterns import Pattern
+from pruning.patterns import NM, Pattern
 from pruning.plan import PruningPlan
 
 Report = Callable[[float, str], None]
@@ -38,7 +38,14 @@ class Scorer:
 
     def table(self, units: Sequence[Sequence[OptionPatterns]], report: Report) -> list[list[float]]:
         """The error of every option of every unit; the model is left as it was."""
+        training = self.net.training
         self.net.eval()
+        try:
+            return self._table(units, report)
+        finally:
+            self.net.train(training)
+
+    def _table(self, units: Sequence[Sequence[OptionPatterns]], report: Report) -> list[list[float]]:
         dense = [log_probabilities(self.net, inputs, self.logits_output) for inputs, _ in self.batches]
         wanted = [measured(options) for options in units]
         total, done = sum(len(indices) for indices in wanted), 0
@@ -108,7 +115,8 @@ def _families(options: Sequence[OptionPatterns]) -> Iterator[list[int]]:
     families: dict[tuple[tuple[str, ...], str], list[int]] = {}
     for index, option in enumerate(options):
         if option:
-            kind = next(iter(option.values())).kind
+            pattern = next(iter(option.values()))
+            kind = f"{pattern.kind} of {pattern.group}" if isinstance(pattern, NM) else pattern.kind
             families.setdefault((tuple(sorted(option)), kind), []).append(index)
     for family in families.values():
         yield sorted(family, key=lambda index: -next(iter(options[index].values())).density)

@@ -14,8 +14,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from app.search.front import pareto_front
-
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
@@ -66,14 +64,14 @@ def solve(costs: Sequence[Floats], errors: Sequence[Floats], *, buckets: int = 2
 
 def _useful(costs: Floats, errors: Floats) -> Indices:
     """A unit's own Pareto set, cheapest first."""
-    return np.asarray(pareto_front(np.stack([costs, errors], axis=1)), dtype=np.intp)
+    return pareto_front_2d(costs, errors)
 
 
 def _hull_walk(costs: Sequence[Floats], errors: Sequence[Floats]) -> Indices:
     """All supported points: start with every unit at its cheapest, buy the best error per cost first."""
     steps: list[tuple[float, int, int, int]] = []
     for unit, (c, e) in enumerate(zip(costs, errors, strict=True)):
-        corners = _lower_hull(c, e)
+        corners = _lower_hull(c.tolist(), e.tolist())
         for position, (here, there) in enumerate(pairwise(corners)):
             gain_per_cost = (e[here] - e[there]) / (c[there] - c[here])
             steps.append((-gain_per_cost, unit, position, there))
@@ -86,7 +84,7 @@ def _hull_walk(costs: Sequence[Floats], errors: Sequence[Floats]) -> Indices:
     return walked
 
 
-def _lower_hull(costs: Floats, errors: Floats) -> list[int]:
+def _lower_hull(costs: Sequence[float], errors: Sequence[float]) -> list[int]:
     """Corners of the lower convex hull of a Pareto set given cheapest first."""
     corners: list[int] = []
     for index in range(len(costs)):
@@ -110,9 +108,10 @@ def _knapsack(costs: Sequence[Floats], errors: Sequence[Floats], buckets: int) -
     weights = [np.ceil((c - c[0]) / grain - 1e-9).astype(np.intp) for c in costs]
     for unit, (weight, error) in enumerate(zip(weights, errors, strict=True)):
         nearest = best + error[0]
-        for option in range(1, len(error)):
-            w = weight[option]
-            if w > buckets:
+        # of options that round to one weight the last has the least error; the others cannot be picked
+        for option in np.nonzero(np.diff(weight, append=buckets + 1) > 0)[0].tolist():
+            w = int(weight[option])
+            if option == 0 or w > buckets:
                 continue
             candidate = best[: buckets + 1 - w] + error[option]
             better = candidate < nearest[w:]

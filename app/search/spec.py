@@ -43,13 +43,14 @@ def _known(path: str, values: Sequence[str], words: object) -> None:
     _once(path, values)
 
 
-def _check_nm(text: str) -> None:
+def _nm(text: str) -> vocabulary.NM:
     try:
         pattern = vocabulary.parse(text)
     except PatternError as error:
         raise SpecError("/nm", str(error)) from error
     if not isinstance(pattern, vocabulary.NM):
         raise SpecError("/nm", f"{text!r} is no N:M pattern; write keep2of4")
+    return pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +152,7 @@ class SearchSpec:
         for sparsity in self.sparsities:
             _within("/sparsities", sparsity, 0.01, 0.999)
         _once("/sparsities", self.sparsities)
-        for text in self.nm:
-            _check_nm(text)
-        _once("/nm", self.nm)
+        _once("/nm", [_nm(text) for text in self.nm])
         _within("/trials", self.trials, 1, 100_000)
         _within("/width", self.width, 1, 64)
         _within("/threads", self.threads, 1, 256)

@@ -31,7 +31,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
 
 def test_it_says_what_was_measured_and_how(measured: Measured) -> None:
     _, _, profile, fractions = measured
-    assert (profile.source, profile.precision, profile.batch, profile.statistic) == ("measured", "float32", 4, "median")
+    assert (profile.source, profile.precision, profile.batch, profile.statistic) == ("measured", "float32", 4, "p10")
     assert "1 thread" in profile.runtime
     assert profile.network_latency_ms is not None
     assert all(row.latency_std_ms is not None for row in profile.rows)

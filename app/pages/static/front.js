@@ -1,27 +1,41 @@
-// The live figure of one search: draws what GET .../front answers, again whenever an event says that a trial ended.
+// The live page of one search. The figure is drawn from GET .../front; everything else is taken over from the page as
+// the server draws it now, so that numbers are formatted in one place. Both happen again when an event says so.
 "use strict";
 
 const context = JSON.parse(document.getElementById("context").textContent);
 const plot = document.getElementById("plot");
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const percent = (x) => (100 * x).toFixed(1) + " %";
+const zoom = document.getElementById("zoom");
 const POINTS_BEFORE_WEBGL = 2000; // below this many, SVG needs no GPU and prints well
+const REST_MS = 400; // at least this long between two updates, and three times what the last one took
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const plusMinus = (share, error) => (error === null ? percent(share) : `${(100 * share).toFixed(1)} ± ${percent(error)}`);
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const say = (text) => { document.getElementById("said").textContent = text; };
+const NAMES = { dense: "dense as uploaded", dense_recovered: "dense with the trials' recovery" };
+let shown = null; // the front that is drawn
+let zoomed = false;
+
+function webgl() {
+  try { return Boolean(document.createElement("canvas").getContext("webgl")); } catch { return false; }
+}
 
 function label(p) {
-  const lines = [
+  const patterns = Object.entries(p.patterns).map(([kind, count]) => `${count} ${kind === "nm" ? "N:M" : kind}`);
+  return [
     `<b>trial ${p.number}</b>`,
-    `${percent(p.accuracy)} ± ${percent(p.accuracy_standard_error)} validation`,
-    p.test_accuracy === null ? "" : `${percent(p.test_accuracy)} ± ${percent(p.test_standard_error)} test`,
-    `${p.latency_ms.toPrecision(4)} ms ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
-    `${p.pruner}: ` + Object.entries(p.patterns).map(([kind, count]) => `${count} ${kind}`).join(", "),
-  ];
-  return lines.filter(Boolean).join("<br>");
+    `${plusMinus(p.accuracy, p.accuracy_standard_error)} validation`,
+    p.test_accuracy === null ? "" : `${plusMinus(p.test_accuracy, p.test_standard_error)} test`,
+    `${Number(p.latency_ms.toPrecision(4))} ms ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
+    NAMES[p.role] ?? `${p.pruner}: ${patterns.join(", ") || "dense"}`,
+  ].filter(Boolean).join("<br>");
 }
 
 function scatter(name, points, marker, extra = {}) {
   return {
-    type: points.length > POINTS_BEFORE_WEBGL ? "scattergl" : "scatter",
-    mode: "markers", name, marker,
+    type: points.length > POINTS_BEFORE_WEBGL && webgl() ? "scattergl" : "scatter",
+    mode: "markers", name, marker, cliponaxis: false,
     x: points.map((p) => p.latency_ms), y: points.map((p) => p.accuracy),
     text: points.map(label), customdata: points.map((p) => p.page),
     hovertemplate: "%{text}<extra></extra>", ...extra,
@@ -29,101 +43,143 @@ function scatter(name, points, marker, extra = {}) {
 }
 
 function traces(front) {
-  const shown = new Set(front.points.map((p) => p.number));
-  const rest = front.trials.filter((t) => !shown.has(t.number) && t.role === "searched");
-  const line = { mode: "lines+markers", line: { color: colour("--leaf"), width: 2 } };
-  const symbol = front.points.map((p) => (p.predicted ? "circle-open" : "circle"));
-  const drawn = [
-    scatter("dominated", rest, { color: colour("--quiet"), size: 7, opacity: 0.4 }),
-    scatter("front", front.points, { color: colour("--leaf"), size: 11, symbol, line: { width: 2 } }, line),
-  ];
-  for (const [key, name, mark, tint] of [
-    ["dense", "dense as uploaded", "x", "--ink"], ["dense_recovered", "dense with the same recovery", "cross", "--sky"]]) {
-    if (front[key]) drawn.push(scatter(name, [front[key]], { color: colour(tint), size: 11, symbol: mark }));
+  const aside = new Set(front.points.map((p) => p.number));
+  const rest = front.trials.filter((t) => !aside.has(t.number) && t.role === "searched");
+  const leaf = colour("--leaf");
+  const drawn = [scatter("dominated", rest, { color: colour("--quiet"), size: 7, opacity: 0.4 })];
+  for (const [key, symbol, tint] of [["dense", "x-thin", "--ink"], ["dense_recovered", "cross-thin", "--sky"]]) {
+    const line = { color: colour(tint), width: 2.5 };
+    if (front[key]) drawn.push(scatter(NAMES[key], [front[key]], { color: line.color, size: 11, symbol, line }));
   }
+  const symbol = front.points.map((p) => (p.predicted ? "circle-open" : "circle"));
+  const error_y = { type: "data", array: front.points.map((p) => p.accuracy_standard_error), thickness: 1, width: 0, color: leaf };
+  const line = { color: leaf, width: 2 };
+  drawn.push(scatter("front", front.points, { color: leaf, size: 11, symbol, line: { width: 2 } }, { mode: "lines+markers", line, error_y }));
   return drawn;
 }
 
-function layout(front) {
-  const across = (y, tint, dash) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour(tint), width: 1, dash } });
-  const shapes = [];
-  if (front.dense) shapes.push(across(front.dense.accuracy, "--ink", "dot"));
-  if (front.dense_recovered) shapes.push(across(front.dense_recovered.accuracy, "--sky", "dash"));
-  for (const limit of front.limits)
-    shapes.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: limit.latency_ms, x1: limit.latency_ms, line: { color: colour("--clay"), dash: "dash" } });
-  const axis = { gridcolor: colour("--rule"), zerolinecolor: colour("--rule") };
-  const basis = front.source === "measured" ? "from a measured profile" : `${front.source} model, not measured`;
+// The same scales as the server's drawing: latency from 0, accuracy around what there is and never above 100 %.
+function ranges(front) {
+  const all = [...front.trials, ...front.points];
+  const seen = zoomed && front.points.length ? front.points : all;
+  const span = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+  const [fastest, slowest] = span(seen.map((p) => p.latency_ms));
+  const [worst, best] = span(seen.map((p) => p.accuracy));
+  const room = Math.max(best - worst, 0.02) * 0.08;
+  const beside = Math.max(slowest - fastest, slowest * 0.02) * 0.06;
   return {
-    paper_bgcolor: colour("--card"), plot_bgcolor: colour("--card"), font: { color: colour("--ink") },
-    margin: { l: 70, r: 20, t: 20, b: 60 }, height: 460, showlegend: false, hovermode: "closest", shapes,
-    xaxis: { ...axis, rangemode: "tozero", title: { text: `predicted latency, ms at batch ${front.batch} (${basis})` } },
-    yaxis: { ...axis, tickformat: ".0%", title: { text: "accuracy (validation)" } },
+    x: zoomed ? [fastest - beside, slowest + beside] : [0, slowest * 1.05],
+    y: [Math.max(0, worst - room), Math.min(1, best + room)],
   };
 }
 
-let drawing = null; // the fetch under way; a burst of events draws once
+function layout(front) {
+  const across = (y, tint, dash) => ({ type: "line", layer: "below", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour(tint), width: 1.2, dash } });
+  const upright = (x) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: x, x1: x, line: { color: colour("--clay"), dash: "dash", width: 1.5 } });
+  const shapes = front.limits.map((limit) => upright(limit.latency_ms));
+  if (front.dense) shapes.push(across(front.dense.accuracy, "--ink", "dot"));
+  if (front.dense_recovered) shapes.push(across(front.dense_recovered.accuracy, "--sky", "dash"));
+  const axis = { gridcolor: colour("--rule"), zeroline: false, linecolor: colour("--quiet"), tickfont: { color: colour("--quiet") } };
+  const { x, y } = ranges(front);
+  const narrow = plot.clientWidth < 560;
+  const title = narrow ? context.latency_title.replace(" (", "<br>(") : context.latency_title;
+  const touch = window.matchMedia("(pointer: coarse)").matches; // where a finger on the figure scrolls the page
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("--ink"), family: "system-ui, DejaVu Sans, sans-serif" },
+    margin: { l: narrow ? 56 : 68, r: 16, t: 12, b: narrow ? 70 : 56 }, autosize: true, showlegend: false, hovermode: "closest",
+    dragmode: touch ? false : "zoom", uirevision: `${context.profile} ${zoomed}`, shapes,
+    hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--leaf"), font: { color: colour("--ink") }, align: "left" },
+    xaxis: { ...axis, range: x, title: { text: title, standoff: 12, font: { size: narrow ? 12 : 13 } } },
+    yaxis: { ...axis, range: y, tickformat: "~%", title: { text: "accuracy (validation)", standoff: 8, font: { size: narrow ? 12 : 13 } } },
+  };
+}
+
+async function paint(front) {
+  if (!window.Plotly || !front.trials.length) return; // the server's drawing stands
+  if (!plot.classList.contains("js-plotly-plot")) {
+    plot.replaceChildren();
+    plot.classList.add("drawn");
+  }
+  const drawn = traces(front);
+  const modeBarButtonsToRemove = ["lasso2d", "select2d", "autoScale2d"];
+  await Plotly.react(plot, drawn, layout(front), { responsive: true, displaylogo: false, modeBarButtonsToRemove });
+  shown = front;
+  zoom.hidden = !front.points.length;
+  plot.dataset.front = front.points.length;
+  plot.dataset.trials = new Set(drawn.flatMap((trace) => trace.customdata)).size; // a dense one may be on the front too
+  plot.removeAllListeners("plotly_click");
+  plot.on("plotly_click", (event) => { window.location = event.points[0].customdata; });
+}
+
 async function draw() {
-  if (drawing) return drawing;
-  drawing = (async () => {
-    const answer = await fetch(`${context.api}/front?profile=${encodeURIComponent(context.profile)}`);
-    if (!answer.ok) return;
-    const front = await answer.json();
-    if (!window.Plotly || !(front.trials.length || front.dense)) return;
-    if (!plot.classList.contains("js-plotly-plot")) plot.replaceChildren();
-    await Plotly.react(plot, traces(front), layout(front), { responsive: true, displaylogo: false });
-    plot.dataset.points = front.points.length;
-    plot.removeAllListeners?.("plotly_click");
-    plot.on("plotly_click", (event) => { window.location = event.points[0].customdata; });
-  })().finally(() => { drawing = null; });
-  return drawing;
+  const answer = await fetch(`${context.links.front}?profile=${encodeURIComponent(context.profile)}`);
+  if (answer.ok) await paint(await answer.json());
 }
 
-function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
-}
-
+// Takes over each element of class `live` from the page as it is now; says whether the search still goes on.
 async function refresh() {
-  const answer = await fetch(context.api);
-  if (!answer.ok) return;
-  const search = await answer.json();
-  const put = (id, text) => { document.getElementById(id).textContent = text; };
-  const state = document.getElementById("state");
-  state.textContent = search.state;
-  state.className = `chip ${search.state}`;
-  put("phase", search.phase ?? "–");
-  put("done", search.progress.done);
-  put("left", duration(search.progress.seconds_left));
-  if (search.progress.best_accuracy !== null) put("best", percent(search.progress.best_accuracy));
-  document.getElementById("progress").value = search.progress.done;
-  return search;
+  const answer = await fetch(window.location.href);
+  if (!answer.ok) return true;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const old of document.querySelectorAll(".live")) {
+    const now = fresh.getElementById(old.id);
+    const open = [...old.querySelectorAll("details[open]")].map((d) => d.id);
+    for (const id of open) now.querySelector(`#${id}`)?.setAttribute("open", "");
+    if (now.innerHTML === old.innerHTML) continue;
+    const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    old.replaceChildren(...now.childNodes);
+    if (focused) [...old.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
+  }
+  return JSON.parse(fresh.getElementById("context").textContent).active;
+}
+
+let busy = false;
+let due = false;
+async function update(stream) {
+  due = true;
+  if (busy) return;
+  busy = true;
+  while (due) {
+    due = false;
+    const begin = performance.now();
+    try {
+      const [, active] = await Promise.all([draw(), refresh()]);
+      if (!active) stream?.close();
+    } catch {
+      due = false; // the service is away: the stream comes back when it does, and says so
+    }
+    await wait(Math.max(REST_MS, 3 * (performance.now() - begin)));
+  }
+  busy = false;
 }
 
 function follow() {
-  const stream = new EventSource(`${context.api}/events`);
-  let pending = false;
-  const soon = () => {
-    if (pending) return;
-    pending = true;
-    setTimeout(async () => {
-      pending = false;
-      await draw();
-      const search = await refresh();
-      if (search && !["queued", "running", "paused"].includes(search.state)) {
-        stream.close();
-        window.location.reload(); // the tables below are drawn by the server
-      }
-    }, 400);
+  const stream = new EventSource(context.links.events);
+  const news = () => update(stream);
+  for (const kind of ["phase", "progress", "trial", "search"]) stream.addEventListener(kind, news);
+  stream.addEventListener("end", () => { stream.close(); news(); });
+  stream.onopen = () => { say(""); news(); };
+  stream.onerror = () => {
+    if (stream.readyState !== EventSource.CONNECTING) setTimeout(follow, 5000);
+    say("Connection lost; trying again …");
   };
-  stream.onmessage = soon;
-  for (const kind of ["phase", "progress", "trial", "search"]) stream.addEventListener(kind, soon);
 }
 
-document.getElementById("cancel")?.addEventListener("click", async (event) => {
+document.addEventListener("click", async (event) => {
+  if (event.target.id !== "cancel") return;
   event.target.disabled = true;
-  await fetch(`${context.api}/cancel`, { method: "POST" });
-  await refresh();
+  const answer = await fetch(context.links.cancel, { method: "POST" }).catch(() => null);
+  say(answer?.ok ? "Cancelling; what runs is stopped within seconds." : "That did not work: the service did not take it.");
+  if (!answer?.ok) event.target.disabled = false;
+  await update(null);
 });
 
+zoom.addEventListener("click", async () => {
+  zoomed = !zoomed;
+  zoom.setAttribute("aria-pressed", String(zoomed));
+  await paint(shown);
+});
+
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (shown) paint(shown); });
 draw();
-if (["queued", "running", "paused"].includes(context.state)) follow();
+if (context.active) follow();

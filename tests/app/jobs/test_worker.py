@@ -55,6 +55,7 @@ def test_killed_in_the_middle_a_search_ends_as_if_nothing_had_happened(
 
     parts = world.parts()
     disturbed = world.submit(parts)
+    world.order("slow", "0.3")
     world.order("kill-trial.1")  # and one child dies besides
     process = worker()
     wait_for(lambda: world.finished(disturbed) >= 3)
@@ -65,6 +66,7 @@ def test_killed_in_the_middle_a_search_ends_as_if_nothing_had_happened(
     before = world.trials(disturbed)
     assert world.search(disturbed).state == "running"
     assert 3 <= world.finished(disturbed) < 10
+    world.order("slow", "0.05")
     with world.coordinator() as coordinator:
         work(coordinator, world.over(disturbed))
 
@@ -98,9 +100,11 @@ def test_told_to_stop_it_leaves_the_search_and_the_lease(
 def test_frozen_and_overtaken_it_writes_nothing_more(
     world: World, worker: "Callable[[], subprocess.Popen[str]]"
 ) -> None:
+    world.order("slow", "0.3")
     search_id = world.submit(world.parts())
     process = worker()
     wait_for(lambda: world.finished(search_id) >= 2)
+    world.order("slow", "0.05")
     with world.database.begin():  # so that it is not frozen inside a transaction, with SQLite's one lock in its hands
         process.send_signal(signal.SIGSTOP)
         wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)

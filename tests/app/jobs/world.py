@@ -108,6 +108,8 @@ class World:
             return trials.history(s, search_id)
 
     def finished(self, search_id: str) -> int:
+        """Complete trials of a search that did not fail."""
+        assert self.search(search_id).state != "failed", self.search(search_id).failure
         return sum(trial.state == "complete" for trial in self.trials(search_id))
 
     def events(self, search_id: str | None = None) -> list[EventRecord]:

@@ -42,10 +42,34 @@ def elements(svg: str, tag: str, cls: str | None = None) -> list[ElementTree.Ele
 def test_every_trial_is_drawn_once_and_the_front_is_joined() -> None:
     svg = front_svg(front())
     assert len(elements(svg, "circle", "predicted")) == 2
-    assert len(elements(svg, "circle", "dominated")) == 1
+    (dots,) = elements(svg, "path", "dominated")
+    assert (dots.get("d") or "").count("M") == 1
     (line,) = elements(svg, "polyline", "front")
     assert len((line.get("points") or "").split()) == 2
     assert [len(elements(svg, "line", c)) for c in ("dense", "dense_recovered", "limit")] == [1, 1, 1]
+    assert len(elements(svg, "text")) == len([e for e in elements(svg, "text") if e.text])
+
+
+def test_ten_thousand_dominated_trials_stay_one_element() -> None:
+    crowd = [point(n, 1.0 + n / 5000, 0.5 + 0.2 * (n % 97) / 97) for n in range(10, 10_010)]
+    svg = front_svg(front(trials=crowd))
+    (dots,) = elements(svg, "path", "dominated")
+    assert (dots.get("d") or "").count("M") == 10_000
+    assert len(list(ElementTree.fromstring(svg).iter())) < 100
+
+
+def test_a_limit_beyond_the_figure_is_left_out() -> None:
+    assert not elements(front_svg(front(limits=[{"latency_ms": 1e6}])), "line", "limit")
+
+
+def test_an_error_bar_is_one_standard_error_each_way_and_stays_inside() -> None:
+    points = [point(2, 1.0, 0.80, accuracy_standard_error=0.02), point(3, 2.0, 0.99, accuracy_standard_error=0.5)]
+    svg = front_svg(front(points=points, trials=[*points, point(4, 3.0, 0.5)]))
+    first, second = elements(svg, "line", "error")
+    circle = elements(svg, "circle", "predicted")[0]
+    middle = (float(first.get("y1") or 0) + float(first.get("y2") or 0)) / 2
+    assert abs(middle - float(circle.get("cy") or 0)) < 0.2
+    assert 0 < float(second.get("y2") or 0) < float(second.get("y1") or 0) < 440
 
 
 def test_faster_is_left_and_better_is_up() -> None:

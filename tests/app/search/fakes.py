@@ -8,9 +8,15 @@ from itertools import islice
 from math import exp
 from typing import Any
 
+import numpy as np
+
+from app.search.coordinates import Terrain
 from app.search.events import Event, ScoresReady, TrialFinished, TrialsAsked, TrialStarted
 from app.search.executor import Outcome, Progress, Task
+from app.search.limits import Limits, Prices
+from app.search.price import cost_table, reachable_range, remembered
 from app.search.run import Problem, run
+from app.search.space import space
 from app.search.spec import Limit, SearchSpec
 from app.search.trial import Failure, Trial
 from costmodels.base import CostModel
@@ -42,6 +48,23 @@ def problem(*, limits: Sequence[Limit] = (), profiles: Sequence[str] = ("cpu", "
     spec = SearchSpec(model="m", dataset="d", profiles=tuple(profiles), limits=tuple(limits), **chosen)
     found = devices()
     return Problem(spec=spec, model=MODEL, cost_models={key: found[key] for key in profiles}, files=FILES)
+
+
+def terrain(asked: Problem) -> Terrain:
+    """What a search of this problem decodes against, with the made-up errors."""
+    cost_models = remembered(asked.cost_models)
+    built = space(asked.model, asked.spec, cost_models)
+    errors = [[sum(error_of(p, name) for name, p in o.patterns.items()) for o in unit.options] for unit in built.units]
+    prices = Prices(
+        model=asked.model,
+        space=built,
+        table=cost_table(asked.model, built, cost_models),
+        cost_models=cost_models,
+        reachable={key: reachable_range(asked.model, built, key, m) for key, m in cost_models.items()},
+    )
+    limits = Limits.of(asked.spec, prices.reachable)
+    arrays = tuple(np.array(row) for row in errors)
+    return Terrain(spec=asked.spec, prices=prices, errors=arrays, limits=limits, haven=prices.keeping(limits))
 
 
 def error_of(pattern: Pattern, layer: str) -> float:
@@ -133,6 +156,7 @@ class FakeStore:
         match event:
             case TrialsAsked(trials=asked):
                 for trial in asked:
+                    assert trial.state == "queued", "the store knows no other beginning"
                     self.trials.setdefault(trial.number, _plain(trial))
             case TrialStarted(number=number, attempt=attempt):
                 self.trials[number] |= {"state": "running", "attempts": attempt}

@@ -1,6 +1,6 @@
 """Trials for real on the digits: what is measured, that it repeats bit for bit, and what the tasks leave behind."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
@@ -190,8 +190,8 @@ def test_validation_and_test_data_are_never_trained_on(world: World, monkeypatch
 
 
 def test_a_plan_that_does_not_fit_is_refused(world: World) -> None:
+    plan = PruningPlan(pruner="magnitude", patterns={"no_such_layer": Channel(0.5)})
     with pytest.raises(PlanError, match="no_such_layer"):
-        plan = PruningPlan(pruner="magnitude", patterns={"no_such_layer": Channel(0.5)})
         evaluate(world.setting(), Assignment(plan=plan, recovery_steps=0, seed=0), quiet)
 
 
@@ -199,8 +199,7 @@ def test_a_smaller_model_that_differs_is_never_measured(world: World, monkeypatc
     def wrong(net: graphnet.GraphNet, *_: object) -> graphnet.GraphNet:
         with torch.no_grad():
             for parameter in net.parameters():
-                return_value = parameter.add_(0.5)
-                assert return_value is parameter
+                parameter.add_(0.5)
         return graphnet.load_files(Path(world.files["graph"]), Path(world.files["weights"]))
 
     monkeypatch.setattr("app.search.evaluate.cut_channels", wrong)
@@ -214,11 +213,11 @@ def test_the_callers_choice_of_algorithms_comes_back(mixed: Evaluation) -> None:
 
 
 @pytest.fixture(scope="module")
-def trial(world: World) -> Iterator[tuple[Mapping[str, Any], Mapping[str, str]]]:
+def trial(world: World) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     asked = {"number": 2, "role": "searched", "plan": MIXED.to_json(), "seed": 3, "recovery_steps": 6}
     folder = world.folder / "trial"
     folder.mkdir()
-    yield TASKS["trial"](world.payload(trial=asked), folder, quiet)
+    return TASKS["trial"](world.payload(trial=asked), folder, quiet)
 
 
 def test_the_trial_task_answers_what_evaluate_finds(

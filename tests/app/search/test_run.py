@@ -1,19 +1,25 @@
 """A whole search without torch: the same trials whatever finishes first, dies or restarts; and every way to fail."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.search.errors import SearchFailed
 from app.search.events import PhaseStarted, ScoresReady, SpaceReady, TrialFinished, TrialsAsked, TrialStarted
+from app.search.executor import Outcome, Progress
 from app.search.run import MAX_ATTEMPTS, Event, run
 from app.search.spec import Limit, SamplerName
 from app.search.trial import Failure
-from tests.app.search.fakes import FakeExecutor, FakeStore, follow, problem
+from tests.app.search.fakes import MODEL, FakeExecutor, FakeStore, follow, problem
 
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random")
+LIMITS = (Limit(profile="cpu", share=0.5), Limit(profile="eyeriss", share=0.3))
+HARD = {sampler: problem(sampler=sampler, trials=7, width=3, limits=LIMITS, seed=5) for sampler in SAMPLERS}
+CALM = {sampler: follow(asked, FakeExecutor()) for sampler, asked in HARD.items()}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -59,6 +65,20 @@ def test_a_batch_stored_in_part_is_asked_for_again_as_it_was(sampler: SamplerNam
         store.ended = set(store.trials)
         follow(asked, FakeExecutor(), store)
         assert store.identity() == calm.identity()
+
+
+@given(st.lists(st.integers(0, 12), max_size=6), st.sampled_from(SAMPLERS), st.integers(1, 4), st.floats(0, 0.5))
+@settings(max_examples=12, deadline=None)
+def test_whenever_it_is_killed_it_gets_to_the_same_end(
+    lives: list[int], sampler: SamplerName, slots: int, lose: float
+) -> None:
+    store = FakeStore()
+    for life, length in enumerate(lives):
+        executor = FakeExecutor(seed=life, slots=slots, lose=lose)
+        follow(HARD[sampler], executor, store, stop_after=length)
+        assert executor.waiting == [], "what ran was cancelled"
+    follow(HARD[sampler], FakeExecutor(slots=slots, lose=lose), store)
+    assert store.identity() == CALM[sampler].identity()
 
 
 def test_another_seed_gives_other_trials_and_the_width_is_part_of_the_question() -> None:
@@ -128,6 +148,50 @@ def test_a_trial_whose_process_dies_each_time_fails_and_the_search_goes_on() -> 
     assert trial.attempts == MAX_ATTEMPTS
     assert [task.attempt for task in executor.submitted if task.id == "search/trial/3"] == [1, 2, 3]
     assert [t.state for t in store.history() if t.number != 3] == ["complete"] * 11
+
+
+def test_attempts_are_counted_on_after_a_restart_but_each_life_has_its_own_three() -> None:
+    doomed = ["search/trial/3"]
+    executor = FakeExecutor(doomed=doomed, slots=1)
+    store = FakeStore()
+    for event in run(problem(), executor):
+        store.keep(event)
+        if isinstance(event, TrialStarted) and (event.number, event.attempt) == (3, 2):
+            break
+    again = FakeExecutor(doomed=doomed, slots=1)
+    assert follow(problem(), again, store).history()[3].state == "failed"
+    assert [task.attempt for task in again.submitted if task.id in doomed] == [3, 4, 5]
+
+
+def test_a_trial_that_somebody_stopped_is_stopped_and_the_search_goes_on() -> None:
+    class Stopping(FakeExecutor):
+        def poll(self, timeout_s: float) -> Sequence[Progress | Outcome]:
+            found = super().poll(timeout_s)
+            return [Outcome(task=e.task, state="cancelled") if e.task.endswith("/4") else e for e in found]
+
+    trials = follow(problem(), Stopping()).history()
+    assert trials[4].state == "stopped"
+    assert {trial.state for trial in trials if trial.number != 4} == {"complete"}
+
+
+def test_what_is_told_of_tasks_that_are_not_ours_is_passed_over() -> None:
+    class Gossip(FakeExecutor):
+        def poll(self, timeout_s: float) -> Sequence[Progress | Outcome]:
+            return [Outcome(task="another/trial/2", state="failed"), *super().poll(timeout_s)]
+
+    assert follow(problem(), Gossip()).identity() == follow(problem(), FakeExecutor()).identity()
+
+
+def test_a_model_on_which_nothing_pays_is_answered_with_a_reason() -> None:
+    executor = FakeExecutor()
+    frozen = tuple(layer.name for layer in MODEL.layers)
+    asked = problem(frozen_layers=frozen)
+    with pytest.raises(SearchFailed, match="the search freezes this layer") as caught:
+        follow(asked, executor)
+    assert caught.value.code == "nothing_to_prune"
+    assert executor.submitted == []
+    with pytest.raises(SearchFailed, match="no pattern on any layer"):
+        follow(replace(problem(), model=replace(MODEL, layers=(), groups=())), executor)
 
 
 def test_a_failed_trial_keeps_its_own_reason_and_is_not_tried_again() -> None:

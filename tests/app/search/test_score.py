@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from app.search.score import WORST, Scorer, complete, divergence, log_probabilities, measured, read_options
-from pruning.layers import ModelSpec
 from pruning.patterns import NM, Channel, Pattern, Unstructured, to_json
 from tests.app.search.datasets import quiet
-from tests.pruning.small import SPEC, Small
+from tests.pruning.small import SPEC, small
 
 Option = Mapping[str, Pattern]
 SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
@@ -23,12 +22,7 @@ FAMILY: list[Option] = [{}, *({"a": Unstructured(s)} for s in SPARSITIES)]
 @pytest.fixture(scope="module")
 def batches() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(1)
-    return [(torch.rand(count, 1, 4, 4, generator=generator), torch.zeros(count).long()) for count in (6, 5)]
-
-
-def small() -> nn.Module:
-    torch.manual_seed(0)
-    return Small().eval()
+    return [(3 * torch.randn(count, 1, 4, 4, generator=generator), torch.zeros(count).long()) for count in (6, 5)]
 
 
 def table(net: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], units: list[list[Option]]) -> list[list[float]]:
@@ -137,8 +131,3 @@ def test_options_are_read_back_from_json() -> None:
     units: list[list[Option]] = [[{}, {"a": NM(keep=1, group=4)}], [{}, {"b": Channel(0.5), "c": Channel(0.5)}]]
     document = [[{name: to_json(p) for name, p in option.items()} for option in unit] for unit in units]
     assert read_options(document) == units
-
-
-def test_the_specification_is_the_small_networks() -> None:
-    assert isinstance(SPEC, ModelSpec)
-    assert {layer.name for layer in SPEC.layers} == {"stem", "body", "head"}

@@ -39,6 +39,7 @@ def test_json_is_its_inverse() -> None:
         ({"sparsities": (float("nan"),)}, "/sparsities: nan is outside"),
         ({"nm": ("1:4",)}, "/nm: "),
         ({"nm": ("dense",)}, "/nm: 'dense' is no N:M pattern; write keep2of4"),
+        ({"nm": ("2:4", "keep2of4")}, "/nm: names 'keep2of4' twice"),
         ({"trials": 0}, "/trials: 0"),
         ({"seed": -1}, "/seed: -1"),
         ({"limits": (Limit(profile="r", share=0.5),)}, "/limits: profile 'r' is not among"),

@@ -9,7 +9,7 @@ from app.store.database import Database
 from app.store.records import FrontPoint
 from tests.app.store.made import OTHER_PROFILE, PROFILE, asked, complete, search
 
-grid = st.sampled_from([0.1, 0.2, 0.30000000000000004, 0.4, 0.5])  # few values: many ties
+grid = st.sampled_from([0.1, 0.2, 0.2000001, 0.30000000000000004, 0.5])  # few values: many ties
 ends = st.lists(
     st.tuples(
         grid,

@@ -1,0 +1,312 @@
+"""The pages in Chromium: live, clickable, readable by everybody, and quiet on the console under the service's policy."""
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.api.world import MODEL
+from tests.app.pages.made import Pages, open_pages, plan
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+ARGUMENTS = (
+    "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --enable-unsafe-swiftshader --hide-scrollbars"
+).split()
+PATIENCE_MS = 20_000
+
+
+@dataclass
+class Service:
+    """A real server on loopback over the rows of `pages`."""
+
+    pages: Pages
+    url: str
+
+
+@dataclass
+class Tab:
+    """A page of the browser, and what its console and its network complained of."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+
+    def count(self, script: str) -> Any:
+        """What a script in the page says."""
+        return self.page.evaluate(script)
+
+    def until(self, script: str) -> None:
+        """Wait until a script in the page says yes (playwright's own wait needs what the page's policy forbids)."""
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while not self.page.evaluate(script):
+            assert time.monotonic() < end, f"waited in vain until {script}; {self.complaints}"
+            self.page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    import uvicorn
+
+    from app.main import create_app
+
+    made = open_pages(tmp_path_factory.mktemp("browser") / "data")
+    app = create_app(made.world.service.settings)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield Service(pages=made, url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+    app.state.stopping.set()
+    server.should_exit = True
+    thread.join(10)
+    made.world.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs; in the end none may have had an error on its console or a request that failed."""
+    opened: list[tuple[Any, Tab]] = []
+
+    def open_tab(url: str, **options: Any) -> Tab:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        made = Tab(context.new_page())
+        made.page.on("console", lambda m: made.complaints.append(m.text) if m.type == "error" else None)
+        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        made.page.on("response", lambda r: made.complaints.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        opened.append((context, made))
+        made.page.goto(url)
+        return made
+
+    yield open_tab
+    for context, made in opened:
+        context.close()
+        assert made.complaints == []
+
+
+def drawn(tab: Tab, trials: int) -> None:
+    """Wait until the figure shows so many trials."""
+    tab.until(f"document.getElementById('plot').dataset.trials === '{trials}'")
+
+
+def centre(tab: Tab, trace: str, index: int) -> tuple[float, float]:
+    """Where a point of the SVG figure is in the window."""
+    found = tab.page.locator("#plot .trace.scatter").nth(traces(tab).index(trace)).locator(".point").nth(index)
+    found.scroll_into_view_if_needed()
+    box = found.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def traces(tab: Tab) -> list[str]:
+    """The names of the SVG figure's traces, in the order drawn."""
+    names: list[str] = tab.count("document.getElementById('plot').data.filter(t => t.x.length).map(t => t.name)")
+    return names
+
+
+def test_every_point_of_the_json_is_drawn(service: Service, tab: Callable[..., Tab], tmp_path: Path) -> None:
+    search = service.pages.finished(name="the figure")
+    opened = tab(f"{service.url}/searches/{search}")
+    front = service.pages.json(f"/searches/{search}/front")
+    drawn(opened, len(front["trials"]))
+    aside = [t for t in front["points"] if t["role"] != "searched"]  # drawn twice: as a baseline and on the front
+    assert opened.page.locator("#plot .point").count() == len(front["trials"]) + len(aside)
+    assert opened.count("document.getElementById('plot').dataset.front") == str(len(front["points"]))
+    placed = opened.count("document.getElementById('plot').data.flatMap(t => t.x.map((x, i) => [x, t.y[i]]))")
+    assert set(map(tuple, placed)) == {(t["latency_ms"], t["accuracy"]) for t in front["trials"]}
+    low, high = opened.count("document.getElementById('plot')._fullLayout.xaxis.range")
+    assert low == 0 and high > max(t["latency_ms"] for t in front["trials"])
+    assert opened.count("document.getElementById('plot')._fullLayout.yaxis.range[1]") <= 1
+    assert "predicted latency, ms at batch 1 (from a measured profile)" in opened.page.locator("#plot").inner_text()
+    opened.page.screenshot(path=tmp_path / "search.png", full_page=True)
+    assert (tmp_path / "search.png").stat().st_size > 20_000
+
+
+def test_hover_says_what_a_point_is_and_a_click_opens_it(service: Service, tab: Callable[..., Tab]) -> None:
+    search = service.pages.finished()
+    opened = tab(f"{service.url}/searches/{search}")
+    drawn(opened, 5)
+    point = service.pages.json(f"/searches/{search}/front")["points"][0]
+    place = centre(opened, "front", 0)
+    opened.page.mouse.move(place[0] - 30, place[1] + 30)
+    opened.page.mouse.move(*place, steps=5)
+    opened.page.wait_for_selector("#plot .hoverlayer .hovertext", timeout=PATIENCE_MS)
+    said = opened.page.locator("#plot .hoverlayer").text_content()
+    assert f"trial {point['number']}" in said
+    assert f"{100 * point['accuracy']:.1f} ± 1.0% validation" in said
+    assert "predicted" in said and "of dense" in said
+    opened.page.mouse.click(*place)
+    opened.page.wait_for_url(f"**{point['page']}", timeout=PATIENCE_MS)
+    assert opened.page.locator("#layers tbody tr").count() == len(MODEL.layers)
+
+
+def test_the_keyboard_reaches_a_point(service: Service, tab: Callable[..., Tab]) -> None:
+    search = service.pages.finished()
+    opened = tab(f"{service.url}/searches/{search}")
+    drawn(opened, 5)
+    opened.page.locator("#front-rows a").first.focus()
+    style = opened.count("getComputedStyle(document.activeElement).outlineStyle")
+    assert style == "solid"
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_url("**/trials/*", timeout=PATIENCE_MS)
+
+
+def test_devices_are_switched_and_each_says_what_it_rests_on(service: Service, tab: Callable[..., Tab]) -> None:
+    search = service.pages.finished()
+    opened = tab(f"{service.url}/searches/{search}")
+    drawn(opened, 5)
+    opened.page.locator("nav.devices a").nth(1).click()
+    opened.page.wait_for_url("**?profile=*", timeout=PATIENCE_MS)
+    drawn(opened, 5)
+    assert "analytical model, not measured" in opened.page.locator("#plot").inner_text()
+    front = service.pages.json(f"/searches/{search}/front?profile={service.pages.modelled}")
+    xs = opened.count("document.getElementById('plot').data.find(t => t.name === 'front').x")
+    assert xs == [p["latency_ms"] for p in front["points"]]
+    assert opened.page.locator("nav.devices a[aria-current]").inner_text().startswith(front["profile_name"])
+
+
+def test_zoom_leaves_zero_and_comes_back(service: Service, tab: Callable[..., Tab]) -> None:
+    opened = tab(f"{service.url}/searches/{service.pages.finished()}")
+    drawn(opened, 5)
+    low = "document.getElementById('plot')._fullLayout.xaxis.range[0]"
+    opened.page.locator("#zoom").click()
+    opened.until(f"{low} > 0")
+    opened.page.locator("#zoom").click()
+    opened.until(f"{low} === 0")
+
+
+def test_the_page_lives_while_trials_come_in(service: Service, tab: Callable[..., Tab]) -> None:
+    pages = service.pages
+    search = pages.running(trials=30)
+    opened = tab(f"{service.url}/searches/{search}")
+    assert "No trial is complete yet." in opened.page.locator("#plot").inner_text()
+    seen = pages.some_trials()
+    pages.record(search, seen[:2])
+    drawn(opened, 2)
+    opened.page.locator("#trials summary").click()
+    for number in range(2, 8):
+        pages.record(search, [pages.trial(number, plan(number), 0.9 + number / 200)])
+    drawn(opened, 8)
+    opened.until("document.getElementById('done').textContent === '8'")
+    rows = opened.page.locator("#front-rows tr").count()
+    assert rows == len(pages.json(f"/searches/{search}/front")["points"])
+    assert opened.page.locator("#trial-rows tr").count() == 8
+    assert opened.page.locator("#trials").get_attribute("open") is not None, "it was opened by hand and stays open"
+    pages.end(search)
+    opened.until("document.getElementById('state').textContent === 'succeeded'")
+    assert opened.page.locator("#cancel").count() == 0
+
+
+def test_a_failure_arrives_live_and_hostile_names_run_nothing(service: Service, tab: Callable[..., Tab]) -> None:
+    from app.search.trial import Failure
+    from tests.app.pages.made import HOSTILE
+
+    search = service.pages.running(name=HOSTILE)
+    opened = tab(f"{service.url}/searches/{search}")
+    opened.page.on("dialog", lambda dialog: opened.complaints.append(f"dialog {dialog.message}"))
+    service.pages.end(search, "failed", Failure(code="internal", reason=HOSTILE))
+    opened.until("document.getElementById('failure').textContent.includes('onerror=alert(1)')")
+    assert opened.page.locator("img").count() == 0
+    assert opened.page.locator("h1").inner_text() == HOSTILE
+
+
+def test_cancel(service: Service, tab: Callable[..., Tab]) -> None:
+    search = service.pages.running()
+    opened = tab(f"{service.url}/searches/{search}")
+    opened.page.locator("#cancel").click()
+    opened.until("document.getElementById('state').textContent === 'cancelling'")
+    assert service.pages.json(f"/searches/{search}")["desired"] == "cancel"
+    assert opened.page.locator("#cancel").is_disabled()
+    service.pages.end(search, "cancelled")
+    opened.until("document.getElementById('state').textContent === 'cancelled'")
+
+
+def test_ten_thousand_trials_are_drawn_under_the_policy(service: Service, tab: Callable[..., Tab]) -> None:
+    """WebGL takes over from SVG there; it must need nothing that the content security policy forbids."""
+    opened = tab(f"{service.url}/searches/{service.pages.finished(name='many')}")
+    drawn(opened, 5)
+    policy = opened.page.request.get(f"{service.url}/searches").headers["content-security-policy"]
+    assert "unsafe-eval" not in policy
+    front = json.dumps(service.pages.json(f"/searches/{service.pages.finished()}/front"))
+    paint = """async (text) => {
+        const front = JSON.parse(text);
+        const one = front.trials.find((t) => t.role === "searched");
+        for (let n = 10; n < 10_010; n += 1)
+            front.trials.push({ ...one, number: n, page: `/${n}`, latency_ms: 0.5 + (n % 211) / 50, accuracy: 0.5 + (n % 97) / 300 });
+        await paint(front);
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        return document.getElementById("plot").data.map((t) => t.type);
+    }"""
+    kinds = opened.page.evaluate(paint, front)
+    drawn(opened, 10_005)
+    assert kinds[0] == "scattergl", "this browser has WebGL in software"
+    inked = """(async () => {
+        const image = new Image();
+        image.src = document.querySelector("#plot .gl-canvas-context").toDataURL();
+        await image.decode();
+        const copy = document.createElement("canvas");
+        [copy.width, copy.height] = [image.width, image.height];
+        const pen = copy.getContext("2d");
+        pen.drawImage(image, 0, 0);
+        return pen.getImageData(0, 0, copy.width, copy.height).data.filter((v, i) => i % 4 === 3 && v).length;
+    })()"""
+    assert opened.count(inked) > 10_000, "the dots are really painted"
+
+
+def test_without_webgl_it_falls_back_to_svg(service: Service, tab: Callable[..., Tab]) -> None:
+    opened = tab(f"{service.url}/searches/{service.pages.finished()}")
+    drawn(opened, 5)
+    opened.count("HTMLCanvasElement.prototype.getContext = () => null")
+    many = "Array.from({ length: 3000 }, () => shown.trials[2])"
+    assert opened.count(f"scatter('dominated', {many}, {{}}).type") == "scatter"
+
+
+def test_without_javascript_the_figure_and_the_tables_are_there(service: Service, tab: Callable[..., Tab]) -> None:
+    search = service.pages.finished()
+    opened = tab(f"{service.url}/searches/{search}", java_script_enabled=False)
+    points = service.pages.json(f"/searches/{search}/front")["points"]
+    assert opened.page.locator("#plot svg circle.predicted").count() == len(points)
+    assert opened.page.locator("#front-rows tr").count() == len(points)
+    opened.page.locator("#plot svg a").first.click()
+    opened.page.wait_for_url(f"**{points[0]['page']}", timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_everybody_can_read_it(service: Service, tab: Callable[..., Tab], scheme: str, width: int) -> None:
+    """No serious finding of axe, and nothing wider than the window, on any page in any state."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    pages = service.pages
+    done, live = pages.finished(), pages.running()
+    pages.record(live, pages.some_trials()[:3])
+    opened = tab(f"{service.url}/searches", color_scheme=scheme)
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    for path in ("", f"/{done}", f"/{done}?profile={pages.modelled}", f"/{live}", f"/{done}/trials/3", f"/{done}/trials/5"):
+        opened.page.goto(f"{service.url}/searches{path}")
+        if "trials" not in path and path:
+            opened.until("document.getElementById('plot').dataset.trials > 0")
+            opened.page.locator("#trials summary").click()
+        found = axe.run(opened.page).response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == [], path
+        assert opened.count("document.documentElement.scrollWidth <= innerWidth"), path
