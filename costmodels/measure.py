@@ -1,10 +1,9 @@
-"""Measuring this machine: time every layer at several channel counts, and the whole dense net, into a
-`Profile`.
+"""Measuring this machine: time every layer at several channel counts, and the whole dense net, into a `Profile`.
 
-Each distinct shape is timed once, alone, on random data: the layer with the element-wise operators that only
-it feeds, in float32, as torch runs it eagerly. All shapes take turns over several rounds, so that a slow
-minute hurts all alike. The first decile is kept: other processes can only add time, and they add it to some calls. Zeros are not timed: eager kernels do not notice them. What the
-layers leave of the whole net's time is the profile's overhead.
+Each distinct shape is timed once, alone, on random data: the layer with the element-wise operators that only it feeds,
+in float32, as torch runs it eagerly. All shapes take turns over several rounds, so that a slow minute hurts all alike.
+The first decile is kept: other processes can only add time, and they add it to some calls. Zeros are not timed: eager
+kernels do not notice them. What the layers leave of the whole net's time is the profile's overhead.
 """
 
 import platform

@@ -137,7 +137,9 @@ class ModelSpec:
                 removed = outs if cut.role == "producer" else ins if cut.role == "consumer" else None
                 if removed is not None:
                     removed[cut.parameter] = removed.get(cut.parameter, 0) + gone * cut.repeat
-        return tuple(_without(layer, ins.get(layer.parameter, 0), outs.get(layer.parameter, 0)) for layer in self.layers)
+        return tuple(
+            _without(layer, ins.get(layer.parameter, 0), outs.get(layer.parameter, 0)) for layer in self.layers
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; `from_json` is its inverse."""

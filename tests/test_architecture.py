@@ -20,7 +20,12 @@ RULES: list[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = [
     ("costmodels", "all", ("app", "migrations"), ()),
     ("costmodels", "all", ("pruning",), (*VOCABULARY,)),
     ("costmodels", "all", ("torch", "fvcore"), ()),
-    ("app.search", "all", ("fastapi", "sqlalchemy", "app.api", "app.pages", "app.jobs", "app.store", "app.cli", "app.client"), ()),
+    (
+        "app.search",
+        "all",
+        ("fastapi", "sqlalchemy", "app.api", "app.pages", "app.jobs", "app.store", "app.cli", "app.client"),
+        (),
+    ),
     ("app.store", "all", ("torch", "optuna", "pandas", "fastapi", "app.api", "app.pages", "app.jobs", "app.cli"), ()),
     ("app.api", "all", ("torch", "optuna", "app.jobs", "app.cli", "sqlalchemy"), ()),
     ("app.pages", "all", ("torch", "optuna", "app.jobs", "app.cli", "sqlalchemy"), ()),
@@ -50,7 +55,8 @@ def _modules() -> Iterator[tuple[str, Path]]:
 
 def _imports(path: Path, *, top_only: bool) -> Iterator[tuple[str, int]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)}
+    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {id(n) for function in functions for n in ast.walk(function)}
     typing_only = {
         id(n)
         for guard in ast.walk(tree)

@@ -131,3 +131,17 @@ def test_options_are_read_back_from_json() -> None:
     units: list[list[Option]] = [[{}, {"a": NM(keep=1, group=4)}], [{}, {"b": Channel(0.5), "c": Channel(0.5)}]]
     document = [[{name: to_json(p) for name, p in option.items()} for option in unit] for unit in units]
     assert read_options(document) == units
+
+
+def test_patterns_of_different_groups_are_no_strengths_of_one_another() -> None:
+    """2 of 4 and 4 of 8 keep as much, but the first leaves less freedom: each is measured for itself."""
+    options: list[Option] = [{}, {"a": NM(keep=2, group=4)}, {"a": NM(keep=4, group=8)}, {"a": NM(keep=1, group=4)}]
+    assert {2, 3} <= set(measured(options))
+    assert complete(options, {1: 0.4, 2: 0.1, 3: 0.9}) == [0.0, 0.4, 0.1, 0.9]
+
+
+def test_the_mode_of_the_model_is_left_as_it_was(batches: list[tuple[Tensor, Tensor]]) -> None:
+    for training in (True, False):
+        net = small().train(training)
+        table(net, batches, [[{}, {"head": Unstructured(0.5)}]])
+        assert net.training is training
