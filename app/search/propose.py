@@ -21,7 +21,6 @@ from app.search.trial import Trial
 
 FIRST = 2  # trials 0 and 1 are the dense model, as uploaded and recovered
 _GENERATION = "NSGAIISampler:generation"  # Optuna's key; a test watches that it stays
-_POPULATION = 16
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study is rebuilt for every batch; that is no news
 
 
@@ -74,13 +73,13 @@ def seeds(spec: SearchSpec) -> list[dict[str, Any]]:
     return found[: spec.trials]
 
 
-def sampler(name: str, seed: int) -> BaseSampler:
-    """A fresh sampler."""
-    match name:
+def sampler(spec: SearchSpec, seed: int) -> BaseSampler:
+    """A fresh sampler. NSGA-II's first generation is the seeds, so that children come as soon as those are told."""
+    match spec.sampler:
         case "tpe":
             return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=4)
         case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=_POPULATION)
+            return NSGAIISampler(seed=seed, population_size=max(2, len(seeds(spec))))
     return RandomSampler(seed=seed)
 
 
@@ -111,7 +110,7 @@ def _ask(
     study: optuna.Study, terrain: Terrain, number: int, fixed: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     seed = int(np.random.SeedSequence([terrain.spec.seed, number]).generate_state(1)[0])
-    study.sampler = sampler(terrain.spec.sampler, seed)
+    study.sampler = sampler(terrain.spec, seed)
     space = distributions(terrain.spec)
     if fixed is not None:
         # given coordinates are nobody's children: they are NSGA-II's first generation

@@ -5,7 +5,8 @@
 const context = JSON.parse(document.getElementById("context").textContent);
 const plot = document.getElementById("plot");
 const zoom = document.getElementById("zoom");
-const POINTS_BEFORE_WEBGL = 2000; // below this many, SVG needs no GPU and prints well
+const thinned = document.getElementById("thinned");
+const MOST_DOTS = 20_000; // dominated trials drawn; of more, every second, third ... and the page says so
 const REST_MS = 400; // at least this long between two updates, and three times what the last one took
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -17,8 +18,13 @@ const NAMES = { dense: "dense as uploaded", dense_recovered: "dense with the tri
 let shown = null; // the front that is drawn
 let zoomed = false;
 
-function webgl() {
-  try { return Boolean(document.createElement("canvas").getContext("webgl")); } catch { return false; }
+// Dominated trials, thinned evenly where there are very many; trials on the front are always drawn.
+function dominated(front) {
+  const aside = new Set(front.points.map((p) => p.number));
+  const rest = front.trials.filter((t) => !aside.has(t.number) && t.role === "searched");
+  const every = Math.ceil(rest.length / MOST_DOTS);
+  thinned.textContent = every > 1 ? ` (one in ${every} drawn)` : "";
+  return every > 1 ? rest.filter((_, index) => index % every === 0) : rest;
 }
 
 function label(p) {
@@ -34,8 +40,7 @@ function label(p) {
 
 function scatter(name, points, marker, extra = {}) {
   return {
-    type: points.length > POINTS_BEFORE_WEBGL && webgl() ? "scattergl" : "scatter",
-    mode: "markers", name, marker, cliponaxis: false,
+    type: "scatter", mode: "markers", name, marker, cliponaxis: false,
     x: points.map((p) => p.latency_ms), y: points.map((p) => p.accuracy),
     text: points.map(label), customdata: points.map((p) => p.page),
     hovertemplate: "%{text}<extra></extra>", ...extra,
@@ -43,10 +48,8 @@ function scatter(name, points, marker, extra = {}) {
 }
 
 function traces(front) {
-  const aside = new Set(front.points.map((p) => p.number));
-  const rest = front.trials.filter((t) => !aside.has(t.number) && t.role === "searched");
   const leaf = colour("--leaf");
-  const drawn = [scatter("dominated", rest, { color: colour("--quiet"), size: 7, opacity: 0.4 })];
+  const drawn = [scatter("dominated", dominated(front), { color: colour("--quiet"), size: 7, opacity: 0.4 })];
   for (const [key, symbol, tint] of [["dense", "x-thin", "--ink"], ["dense_recovered", "cross-thin", "--sky"]]) {
     const line = { color: colour(tint), width: 2.5 };
     if (front[key]) drawn.push(scatter(NAMES[key], [front[key]], { color: line.color, size: 11, symbol, line }));

@@ -218,7 +218,7 @@ def test_scripts_are_files_of_ours_and_nothing_comes_from_elsewhere(pages: Pages
         assert "http://" not in page and "https://" not in page and "//" not in page.replace("</", "").split("<body")[0]
         assert page.count("<script") == page.count('<script src="/static/') + page.count('<script type="application/json"')
         assert " onclick=" not in page
-    for name in ("espalier.css", "front.js", "plotly-gl2d.min.js", "plotly-gl2d.LICENSE"):
+    for name in ("espalier.css", "front.js", "plotly-basic.min.js", "plotly-basic.LICENSE"):
         assert pages.world.http.get(f"/static/{name}").status_code == 200
 
 

@@ -45,7 +45,7 @@ def latency_ms(proposal: Proposal, device: str) -> float:
 
 
 @given(coordinates())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_every_plan_keeps_every_limit_at_its_exact_price(found: dict[str, Any]) -> None:
     proposal = decode(found, LIMITED)
     exact = price_plan(LIMITED.prices.model, proposal.plan, devices())
@@ -56,7 +56,7 @@ def test_every_plan_keeps_every_limit_at_its_exact_price(found: dict[str, Any]) 
 
 
 @given(coordinates())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_plan_takes_no_more_than_its_band_allows(found: dict[str, Any]) -> None:
     assert latency_ms(decode(found, FREE), found["device"]) <= target_ms(FREE, found) * (1 + 1e-6)
 

@@ -85,8 +85,8 @@ def test_the_generation_is_kept_under_optunas_own_key() -> None:
 
 def test_the_first_trials_become_parents_after_a_replay() -> None:
     """By ancestry: a child has its parents' coordinates, a random draw has nobody's."""
-    here, before = history("nsga2", 24)  # twelve first trials and four drawn: one population of sixteen
-    population = before[FIRST : FIRST + 16]
+    here, before = history("nsga2", 24)  # twelve first trials: one population
+    population = before[FIRST : FIRST + 12]
     bare = [trial.evolve(sampler_attributes={}) for trial in before]
 
     def inherited(past: list[Trial]) -> float:

@@ -43,7 +43,7 @@ def test_slots_order_and_deaths_do_not_change_the_trials(sampler: SamplerName, s
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_killed_after_any_event_it_goes_on_to_the_same_trials(sampler: SamplerName) -> None:
-    asked = problem(sampler=sampler, trials=6, width=3)
+    asked = problem(sampler=sampler, trials=4, width=3)
     calm = follow(asked, FakeExecutor())
     count = sum(1 for _ in run(asked, FakeExecutor()))
     for killed_after in range(SAMPLERS.index(sampler), count, 3):  # together, every event
