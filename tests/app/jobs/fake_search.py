@@ -29,7 +29,7 @@ MODEL = ModelSpec(layers=LAYERS, groups=(), input_shape=(256,), output_shapes=((
 
 
 def orders_of(folder: Path) -> Path:
-    """`<world>/orders` of an attempt in `<world>/data/work/<task>/<attempt>`."""
+    """The orders of the world that an attempt belongs to, four folders above its own."""
     return folder.parents[3] / "orders"
 
 
