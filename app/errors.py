@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.search.spec import SpecError
-from app.store.errors import Conflict, NotFound, StoreError
+from app.store.errors import Conflict, NotFound, NotJson, StoreError
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -75,6 +75,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(NotFound, _on_not_found)
     app.add_exception_handler(Conflict, _on_conflict)
+    app.add_exception_handler(NotJson, _on_not_json)
     app.add_exception_handler(StoreError, _on_store)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
@@ -91,6 +92,10 @@ def _on_not_found(_: Request, error: Exception) -> Response:
 
 def _on_conflict(_: Request, error: Exception) -> Response:
     return problem_response(Problem(409, "conflict", f"{error}"))
+
+
+def _on_not_json(_: Request, error: Exception) -> Response:
+    return problem_response(Problem(422, "not_json", str(error)))
 
 
 def _on_store(request: Request, error: Exception) -> Response:
