@@ -25,9 +25,9 @@ def take(url: str, path: str) -> None:
         top, end = page.locator("h1").bounding_box(), page.locator("figure").bounding_box()
         if top is None or end is None:
             sys.exit("the page shows no figure: is this the address of a search?")
-        height = end["y"] + end["height"] - top["y"] + 2 * EDGE
-        clip = {"x": end["x"] - EDGE, "y": top["y"] - EDGE, "width": end["width"] + 2 * EDGE, "height": height}
-        page.screenshot(path=path, clip=clip)
+        height = end["y"] + end["height"] + EDGE - top["y"]
+        width = end["width"] + 2 * EDGE
+        page.screenshot(path=path, clip={"x": end["x"] - EDGE, "y": top["y"], "width": width, "height": height})
         browser.close()
 
 

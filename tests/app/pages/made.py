@@ -8,7 +8,7 @@ from typing import Any
 
 from app.search.trial import Failure, Trial, TrialCost
 from app.settings import Settings
-from app.store import events, fronts, profiles, searches, trials
+from app.store import fronts, profiles, searches, trials
 from costmodels.catalogue import accelerator_profile, cost_model, network_cost
 from pruning.layers import ModelSpec
 from pruning.patterns import Channel, Unstructured
@@ -121,13 +121,6 @@ def open_pages(folder: Path) -> Pages:
             digest=document.digest,
         )  # fmt: skip
     return Pages(world=world, modelled=stored.id)
-
-
-def tell_all(pages: Pages, search: str) -> int:
-    """How many events a search has."""
-    service = pages.world.service
-    with service.database.read() as session:
-        return len(events.after(session, service.project_id, search_id=search, after_id=0, limit=10_000))
 
 
 def hostile_model() -> ModelSpec:

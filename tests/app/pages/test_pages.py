@@ -64,7 +64,8 @@ def test_the_table_is_the_front_of_the_json(pages: Pages, device: int) -> None:
 
 def test_every_trial_is_in_the_second_table(pages: Pages) -> None:
     search = pages.running()
-    pages.record(search, [*pages.some_trials(), pages.failed_trial(5), pages.trial(6, plan(6), 0.1).evolve(state="queued")])
+    waiting = pages.trial(6, plan(6), 0.1).evolve(state="queued")
+    pages.record(search, [*pages.some_trials(), pages.failed_trial(5), waiting])
     rows = list(Table(pages.html(f"/searches/{search}"), "trial-rows"))
     assert [(row[0], row[1].split()[0]) for row in rows] == [
         ("6", "queued"), ("5", "failed"), ("4", "complete"), ("3", "complete"), ("2", "complete"), ("1", "complete"),
@@ -216,7 +217,8 @@ def test_scripts_are_files_of_ours_and_nothing_comes_from_elsewhere(pages: Pages
     for path in ("/searches", f"/searches/{search}", f"/searches/{search}/trials/2"):
         page = pages.html(path)
         assert "http://" not in page and "https://" not in page and "//" not in page.replace("</", "").split("<body")[0]
-        assert page.count("<script") == page.count('<script src="/static/') + page.count('<script type="application/json"')
+        ours = page.count('<script src="/static/') + page.count('<script type="application/json"')
+        assert page.count("<script") == ours
         assert " onclick=" not in page
     for name in ("espalier.css", "front.js", "plotly-basic.min.js", "plotly-basic.LICENSE"):
         assert pages.world.http.get(f"/static/{name}").status_code == 200
