@@ -72,9 +72,7 @@ class NM:
 
     def __post_init__(self) -> None:
         if not 1 <= self.keep <= self.group <= 64:
-            raise PatternError(
-                f"keep {self.keep} of {self.group} is impossible: need 1 <= keep <= group <= 64"
-            )
+            raise PatternError(f"keep {self.keep} of {self.group} is impossible: need 1 <= keep <= group <= 64")
 
     @property
     def density(self) -> float:
@@ -136,9 +134,7 @@ def parse(text: str) -> Pattern:
             f"'{text}' is ambiguous: papers use it for {few} kept and for {few} zeroed of {many}; "
             f"write keep{few}of{many} or keep{max(many - few, 1)}of{many}"
         )
-    raise PatternError(
-        f"unknown pattern {text[:40]!r}: use dense, unstructured@0.8, keep2of4 or channel@0.5"
-    )
+    raise PatternError(f"unknown pattern {text[:40]!r}: use dense, unstructured@0.8, keep2of4 or channel@0.5")
 
 
 def to_json(pattern: Pattern) -> dict[str, Any]:
