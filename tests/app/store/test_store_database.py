@@ -145,6 +145,7 @@ def test_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_server_is_an_error_for_people() -> None:
+    pytest.importorskip("psycopg", reason="the driver comes with the postgres extra")
     database = Database("postgresql://me:secret@127.0.0.1:9/db")
     for action in (database.migrate, database.require_current):
         with pytest.raises(StoreError, match="cannot be used") as caught:
