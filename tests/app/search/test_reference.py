@@ -116,11 +116,11 @@ def test_the_trained_network_is_good_and_has_something_to_lose(tmp_path: Path, d
         run = RecoveryRun(
             batches=Feed(digits, "train", ClassificationTask()).shuffled(64, 1),
             loss=nn.functional.cross_entropy,
-            config=RecoveryConfig(steps=150),
+            config=RecoveryConfig(steps=30),  # as in the demo
         )
         return digits_accuracy(prune(taken.net, taken.spec, plan, run).net)
 
     for gentle in (Unstructured(0.5), Channel(0.3)):
-        assert after(gentle) > dense - 0.02
-    for harsh in (Unstructured(0.95), Channel(0.8)):
-        assert after(harsh) < dense - 0.03
+        assert after(gentle) > dense - 0.03
+    for harsh in (Unstructured(0.985), Channel(0.8)):
+        assert after(harsh) < dense - 0.05
