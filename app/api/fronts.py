@@ -57,4 +57,4 @@ def read_front(here: Service, search_id: str, profile_id: str | None) -> FrontOu
             raise Problem(404, "no_front", f"This search has no front on profile {chosen!r}; it has {known}.")
         profile = profiles.get(session, here.project_id, chosen)
         numbers = [point.number for point in fronts.get(session, search_id, chosen)]
-        return views.front_out(search, profile, numbers, trials.history(session, search_id))
+        return views.front_out(search, profile, numbers, trials.for_front(session, search_id, chosen))

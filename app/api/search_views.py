@@ -1,7 +1,7 @@
 """Searches, trials and fronts as answers. Pure: records in, answers out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from app.api.search_schemas import (
 from app.api.service import API
 from app.api.views import failure
 from app.search.trial import Measurement, Trial
-from app.store.records import ProfileRecord, SearchProgress, SearchRecord
+from app.store.records import FrontTrial, ProfileRecord, SearchProgress, SearchRecord
 
 DENSE_TRIALS = 2  # trial 0 as uploaded, trial 1 with the same recovery
 
@@ -37,13 +37,14 @@ def trial_links(search_id: str, trial: Trial) -> dict[str, str]:
     """Where a trial and its files live."""
     base = f"{API}/searches/{search_id}/trials/{trial.number}"
     page = f"/searches/{search_id}/trials/{trial.number}"
-    return {"self": base, "page": page, "search": f"{API}/searches/{search_id}", **file_links(search_id, trial)}
+    files = file_links(search_id, trial.number, trial.files)
+    return {"self": base, "page": page, "search": f"{API}/searches/{search_id}", **files}
 
 
-def file_links(search_id: str, trial: Trial) -> dict[str, str]:
+def file_links(search_id: str, number: int, files: Mapping[str, str]) -> dict[str, str]:
     """Kind of file -> where to download it."""
-    base = f"{API}/searches/{search_id}/trials/{trial.number}/files"
-    return {kind: f"{base}/{kind}" for kind in ("weights", "model") if kind in trial.files}
+    base = f"{API}/searches/{search_id}/trials/{number}/files"
+    return {kind: f"{base}/{kind}" for kind in ("weights", "model") if kind in files}
 
 
 def progress(search: SearchRecord, counts: SearchProgress, now: datetime | None = None) -> ProgressOut:
@@ -104,24 +105,24 @@ def trial_summary(search_id: str, trial: Trial) -> TrialSummary:
         state=trial.state,
         attempts=trial.attempts,
         pruner=trial.plan.pruner,
-        patterns=pattern_counts(trial),
-        **_accuracies(trial),
+        patterns=pattern_counts(pattern.kind for pattern in trial.plan.patterns.values()),
+        **_measured(trial),
         costs=[CostOut(**asdict(cost)) for cost in trial.costs],
         failure=FailureOut(**asdict(trial.failure)) if trial.failure else None,
         links=trial_links(search_id, trial),
     )
 
 
-def pattern_counts(trial: Trial) -> dict[str, int]:
+def pattern_counts(kinds: Iterable[str]) -> dict[str, int]:
     """Number of layers by kind of pattern; dense layers are not in a plan's text and not counted."""
-    return dict(sorted(Counter(p.kind for p in trial.plan.patterns.values() if p.kind != "dense").items()))
+    return dict(sorted(Counter(kind for kind in kinds if kind != "dense").items()))
 
 
 def front_out(
-    search: SearchRecord, profile: ProfileRecord, numbers: Sequence[int], trials: Sequence[Trial]
+    search: SearchRecord, profile: ProfileRecord, numbers: Sequence[int], trials: Sequence[FrontTrial]
 ) -> FrontOut:
     """The stored front (`numbers`, by latency) on one profile, and every complete trial there."""
-    points = {point.number: point for point in _points(search.id, profile.id, trials)}
+    points = {point.number: point for point in _points(search.id, trials)}
     document: Mapping[str, Any] = profile.document or {}
     by_role = {point.role: point for point in points.values() if point.role != "searched"}
     dense = by_role.get("dense")
@@ -141,27 +142,24 @@ def front_out(
     )
 
 
-def _points(search_id: str, profile_id: str, trials: Sequence[Trial]) -> list[PointOut]:
-    complete = [trial for trial in trials if trial.state == "complete" and _mean(trial, "validation") is not None]
-    dense = next((trial for trial in trials if trial.role == "dense"), None)
-    costs = {trial.number: cost for trial in complete for cost in trial.costs if cost.profile == profile_id}
-    whole = next((c.latency_ms for c in dense.costs if c.profile == profile_id), None) if dense else None
+def _points(search_id: str, trials: Sequence[FrontTrial]) -> list[PointOut]:
+    whole = next((trial.cost.latency_ms for trial in trials if trial.role == "dense"), None)
     return [
         PointOut(
             number=trial.number,
             role=trial.role,
-            **_accuracies(trial),
-            latency_ms=cost.latency_ms,
-            latency_share=cost.latency_ms / whole if whole else 1.0,
-            sources=dict(cost.sources),
-            derivations=dict(cost.derivations),
-            pruner=trial.plan.pruner,
-            patterns=pattern_counts(trial),
+            **_accuracies(trial.validation, trial.test),
+            latency_ms=trial.cost.latency_ms,
+            latency_share=trial.cost.latency_ms / whole if whole else 1.0,
+            sources=dict(trial.cost.sources),
+            derivations=dict(trial.cost.derivations),
+            pruner=trial.plan["pruner"],
+            patterns=pattern_counts(pattern["kind"] for pattern in trial.plan["patterns"].values()),
             page=f"/searches/{search_id}/trials/{trial.number}",
-            files=file_links(search_id, trial),
+            files=file_links(search_id, trial.number, trial.files),
         )
-        for trial in complete
-        if (cost := costs.get(trial.number)) is not None
+        for trial in trials
+        if trial.state == "complete" and trial.validation is not None
     ]
 
 
@@ -185,7 +183,7 @@ def _dense(trials: Sequence[Trial], role: str) -> DenseOut | None:
     if trial is None:
         return None
     latency_ms = {cost.profile: cost.latency_ms for cost in trial.costs}
-    return DenseOut(number=trial.number, latency_ms=latency_ms, **_accuracies(trial))
+    return DenseOut(number=trial.number, latency_ms=latency_ms, **_measured(trial))
 
 
 @dataclass(frozen=True)
@@ -195,9 +193,15 @@ class _Missing:
     samples: None = None
 
 
-def _accuracies(trial: Trial) -> dict[str, Any]:
-    validation: Measurement | _Missing = trial.value("accuracy", "validation") or _Missing()
-    test: Measurement | _Missing = trial.value("accuracy", "test") or _Missing()
+_MISSING = _Missing()
+
+
+def _measured(trial: Trial) -> dict[str, Any]:
+    return _accuracies(trial.value("accuracy", "validation"), trial.value("accuracy", "test"))
+
+
+def _accuracies(on_validation: Measurement | None, on_test: Measurement | None) -> dict[str, Any]:
+    validation, test = on_validation or _MISSING, on_test or _MISSING
     return {
         "accuracy": validation.value,
         "accuracy_standard_error": validation.standard_error,
@@ -205,8 +209,3 @@ def _accuracies(trial: Trial) -> dict[str, Any]:
         "test_standard_error": test.standard_error,
         "samples": validation.samples,
     }
-
-
-def _mean(trial: Trial, split: Any) -> float | None:
-    found = trial.value("accuracy", split)
-    return found.value if found else None

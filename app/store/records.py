@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.search.trial import Trial
+from app.search.trial import Measurement, Trial, TrialCost, TrialRole, TrialState
 
 ModelState = Literal["uploaded", "inspecting", "ready", "refused"]
 DatasetState = Literal["uploaded", "preparing", "ready", "refused"]
@@ -100,6 +100,20 @@ class StoredTrial:
     trial: Trial
     created_at: str
     finished_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontTrial:
+    """What a front shows of a trial on one profile; accuracies are those at the highest fidelity."""
+
+    number: int
+    role: TrialRole
+    state: TrialState
+    plan: Document  # as stored: to rebuild ten thousand plans takes longer than to read them
+    files: Mapping[str, str]
+    cost: TrialCost
+    validation: Measurement | None
+    test: Measurement | None
 
 
 @dataclass(frozen=True, kw_only=True)

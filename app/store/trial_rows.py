@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, or_, select
 from sqlalchemy.orm import Session
 
-from app.search.trial import Failure, Measurement, Trial, TrialCost
+from app.search.trial import Failure, Measurement, Split, Trial, TrialCost
 from app.store import tables
 from app.store.errors import NotJson
 from app.store.ids import new_id
-from app.store.records import StoredTrial
+from app.store.records import FrontTrial, StoredTrial
 from app.store.rows import plain, shown
 from pruning.plan import PruningPlan
 
@@ -97,7 +97,46 @@ def _with_parts(s: Session, rows: Sequence[tables.Trial]) -> Iterable[StoredTria
     return [_stored(row, tuple(costs[row.id]), tuple(measurements[row.id])) for row in rows]
 
 
-def _measurement(row: tables.Measurement) -> Measurement:
+def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial]:
+    """What a front on a profile shows of the complete trials and of the dense one, by number."""
+    t, c = tables.Trial, tables.TrialCost
+    query = (
+        select(t.number, t.role, t.state, t.plan, t.files, c.latency_ms, c.sources, c.derivations)
+        .join(c, c.trial_id == t.id)
+        .where(t.search_id == search_id, or_(t.state == "complete", t.role == "dense"), c.profile_id == profile_id)
+    )
+    best = _accuracies(s, search_id)
+    return [
+        FrontTrial(
+            number=row.number,
+            role=row.role,
+            state=row.state,
+            plan=row.plan,
+            files=row.files,
+            cost=TrialCost(
+                profile=profile_id, latency_ms=row.latency_ms, sources=row.sources, derivations=row.derivations
+            ),
+            validation=best.get((row.number, "validation")),
+            test=best.get((row.number, "test")),
+        )
+        for row in s.execute(query.order_by(t.number))
+    ]
+
+
+def _accuracies(s: Session, search_id: str) -> dict[tuple[int, Split], Measurement]:
+    """The accuracies of a search by trial and split, at the highest fidelity; of equal ones the first, as in Trial."""
+    t, m = tables.Trial, tables.Measurement
+    columns = (m.metric, m.value, m.standard_error, m.samples, m.seed, m.fidelity, m.split, m.profile_id)
+    query = select(t.number, m.position, *columns).join(m, m.trial_id == t.id).where(t.search_id == search_id)
+    rows: dict[tuple[int, Split], Row[*tuple[Any, ...]]] = {}
+    for row in s.execute(query.where(m.metric == "accuracy", m.split.is_not(None))):
+        there = rows.get((row.number, row.split))
+        if there is None or (row.fidelity, -row.position) > (there.fidelity, -there.position):
+            rows[row.number, row.split] = row
+    return {key: _measurement(row) for key, row in rows.items()}
+
+
+def _measurement(row: tables.Measurement | Row[*tuple[Any, ...]]) -> Measurement:
     return Measurement(
         metric=row.metric,
         value=row.value,

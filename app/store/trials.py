@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from app.search.trial import Trial, TrialState
 from app.store import tables
 from app.store.errors import Conflict, NotFound
-from app.store.records import SearchProgress, StoredTrial
+from app.store.records import FrontTrial, SearchProgress, StoredTrial
 from app.store.rows import insert_new, plain, plain_or_none, shown
-from app.store.trial_rows import asked_row, cost_rows, measurement_rows, stored_trials
+from app.store.trial_rows import asked_row, cost_rows, front_trials, measurement_rows, stored_trials
 
 UNFINISHED: tuple[TrialState, ...] = ("queued", "running")
 FINISHED: tuple[TrialState, ...] = ("complete", "infeasible", "stopped", "failed")
@@ -104,6 +104,14 @@ def page(
 def of_role(s: Session, search_id: str, role: str) -> StoredTrial | None:
     """The trial with that role (`dense`, `dense_recovered`), without reading the others."""
     return next(iter(stored_trials(s, _of(search_id).where(_T.role == role).limit(1))), None)
+
+
+def for_front(s: Session, search_id: str, profile_id: str) -> list[FrontTrial]:
+    """The complete trials that are priced on a profile, and the dense one in any state; by number.
+
+    Two queries, whatever the number of trials; of each, no more is read than a front shows.
+    """
+    return front_trials(s, search_id, profile_id)
 
 
 def get(s: Session, search_id: str, number: int) -> StoredTrial:

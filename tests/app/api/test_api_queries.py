@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from tests.app.api.world import API, World
+from tests.app.api.world import API, World, finished_trial, plans_and_accuracies
 
 
 @contextmanager
@@ -56,3 +56,18 @@ def test_a_search_is_read_without_its_trials(world: World) -> None:
         assert world.http.get(f"{API}/searches/{first}").json()["progress"]["done"] == 5
     assert 0 < len(seen) <= 6
     assert counted(world, f"/searches/{second}/trials") == counted(world, f"/searches/{second}/trials?limit=1")
+
+
+def test_a_front_is_read_in_as_many_statements_for_many_trials_and_without_their_reports(world: World) -> None:
+    few, many = world.finished_search(), world.search(name="many")
+    plans = plans_and_accuracies()
+    plans += plans[2:] * 200  # 605 trials: more than the ids of one IN list
+    world.record(many, [finished_trial(n, plan, value, world.profile) for n, (plan, value) in enumerate(plans)])
+    for name in ("front", "front.csv"):
+        with statements() as seen:
+            assert str(len(plans) - 1) in world.http.get(f"{API}/searches/{many}/{name}").text
+        assert len(seen) == counted(world, f"/searches/{few}/{name}") <= 6
+        read = " ".join(seen)
+        assert "trials.number" in read and "trial_costs.latency_ms" in read
+        for heavy in ("report", "coordinates", "sampler_attributes"):
+            assert heavy not in read

@@ -13,7 +13,7 @@ from app.store.database import Database
 from app.store.errors import Conflict, NotFound
 from pruning.patterns import NM, Channel, Unstructured
 from pruning.plan import PruningPlan
-from tests.app.store.made import PROFILE, accuracy, asked, complete, search
+from tests.app.store.made import OTHER_PROFILE, PROFILE, accuracy, asked, complete, search
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 reals = st.floats(allow_nan=False, allow_infinity=False)
@@ -211,3 +211,35 @@ def test_a_page_is_read_from_an_index_without_sorting(database: Database, state:
         sql, parameters = statements[0]
         plan = " ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql, parameters))
     assert "USING INDEX" in plan and "number>" in plan and "TEMP B-TREE" not in plan, plan
+
+
+def test_a_front_is_told_what_the_history_says(database: Database) -> None:
+    measured = [
+        (),
+        (accuracy(0.4, fidelity=5), accuracy(0.6), accuracy(0.7), accuracy(0.5, split="test")),  # of equals the first
+        (accuracy(0.9), accuracy(0.3, fidelity=5), accuracy(0.2, fidelity=20, split="test")),
+        (accuracy(0.8, split="test"),),
+        (accuracy(0.8),),
+        (accuracy(0.8),),
+    ]
+    states = ("failed", "complete", "complete", "complete", "failed", "complete")
+    with database.begin() as s:
+        key, foreign = search(s), search(s)
+        trials.add_asked(s, foreign, [asked(1)])
+        trials.record(s, foreign, complete(asked(1), 0.1))
+        for number, (state, found) in enumerate(zip(states, measured, strict=True)):
+            trial = asked(number, latency_ms=None if number == 5 else 2.0 + number)
+            trials.add_asked(s, key, [trial])
+            trials.record(s, key, trial.evolve(state=state, measurements=found, files={"model": "0" * 64}))
+        trials.add_asked(s, key, [asked(6)])
+    with database.read() as s:
+        history = {trial.number: trial for trial in trials.history(s, key)}
+        shown = trials.for_front(s, key, OTHER_PROFILE)
+        assert trials.for_front(s, key, "no such profile") == trials.for_front(s, "no such search", PROFILE) == []
+    assert [entry.number for entry in shown] == [0, 1, 2, 3]  # the dense one although it failed
+    for entry in shown:
+        trial = history[entry.number]
+        assert (entry.role, entry.state, entry.files) == (trial.role, trial.state, trial.files)
+        assert entry.plan == trial.plan.to_json() and entry.cost == trial.cost(OTHER_PROFILE)
+        assert entry.validation == trial.value("accuracy", "validation")
+        assert entry.test == trial.value("accuracy", "test")
