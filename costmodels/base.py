@@ -5,7 +5,7 @@ this price. A modelled number can therefore never pass for a measured one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pruning.layers import LayerSpec
@@ -17,11 +17,32 @@ Derivation = Literal["exact", "interpolated", "scaled", "clamped", "dense_fallba
 
 @dataclass(frozen=True)
 class LayerCost:
-    """The price of one layer, all its calls included, for the whole batch of the profile."""
+    """The price of one layer, all its calls included, for the whole batch of the profile. None: not known.
+
+    `low_ms` ... `high_ms` is the interval of the price; `macs` are the multiply-adds of one sample that zeros leave.
+    """
 
     latency_ms: float
     source: Source
     derivation: Derivation
+    low_ms: float | None = field(default=None, kw_only=True)
+    high_ms: float | None = field(default=None, kw_only=True)
+    energy_mj: float | None = field(default=None, kw_only=True)
+    weight_bytes: float | None = field(default=None, kw_only=True)
+    macs: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkGroup:
+    """Layers whose prices do not simply add up.
+
+    `parallel_max`: they run beside each other, only the slowest counts. `cluster_threshold`: sparse kernels run only
+    if at least `min_sparsity` of all their weights together are zero; else every one of them is dense.
+    """
+
+    rule: Literal["parallel_max", "cluster_threshold"]
+    layers: tuple[str, ...]
+    min_sparsity: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +54,17 @@ class NetworkCost:
     layers: Mapping[str, LayerCost]
     sources: Mapping[str, float]
     derivations: Mapping[str, float]
+    low_ms: float | None = None
+    high_ms: float | None = None
+    energy_mj: float | None = None
+    weight_bytes: float | None = None
+    macs: int | None = None
 
 
 class CostModel(Protocol):
     """Prices layers of one model on one device, batch size and precision. Pure: same question, same answer.
 
-    Five values, read-only, and one method.
+    Seven values, read-only, and one method.
     """
 
     @property
@@ -60,6 +86,14 @@ class CostModel(Protocol):
     @property
     def overhead_source(self) -> Source:
         """Where the overhead comes from."""
+
+    @property
+    def groups(self) -> tuple[NetworkGroup, ...]:
+        """Layers whose prices do not simply add up; () for most devices."""
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval of a network's price, as a share, where calibration knows it; else the layers' are summed."""
 
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
         """Price `now` (the layer `dense` with the channels that are left) under `pattern`.

@@ -1,33 +1,41 @@
 """`Profile`: what a team knows about the cost of one model on one device. Immutable, known by its digest.
 
 A profile is either rows (layer, pattern, channels, latency) or the name of an accelerator of the catalogue,
-priced by the roofline. A row's latency is that of the layer with all its calls, for the whole batch, in
-milliseconds. Channel counts left out mean "as in the model". Every mistake is reported, not only the first.
+priced by an analytical model. A row's latency is that of the layer with all its calls, for the whole batch, in
+milliseconds. Channel counts left out mean "as in the model". `layers` says what is known of the layers beside
+their times: what they are, which names a runtime fused into them. Every mistake is reported, not only the first.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from hashlib import sha256
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from costmodels.base import Source
 from costmodels.errors import ProfileError
-from pruning.errors import PatternError
-from pruning.patterns import Channel, parse
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 2
 MAX_BYTES = 16 * 2**20
 MAX_ROWS = 100_000
-MAX_TEXT = 300
-MAX_LATENCY_MS = 1e9
 SOURCES: tuple[str, ...] = get_args(Source)
 STATISTICS = ("median", "p10", "mean", "min", "p90", "unknown")
+Role = Literal["layer", "other"]
+Effect = Literal["skip", "gate", "compress", "none"]
+Rule = Literal["parallel_max", "cluster_threshold"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileRow:
-    """One layer under one pattern (text form) at one shape. `latency_std_ms` is the spread of single runs."""
+    """One layer under one pattern (text form) at one shape. `latency_std_ms` is the spread of single runs.
+
+    `dense_ms` is the dense time of the same campaign where it is not the layer's dense row: tables that were put
+    together from several runs must not be divided by each other.
+    """
 
     layer: str
     pattern: str = "dense"
@@ -35,6 +43,9 @@ class ProfileRow:
     out_channels: int | None = None
     latency_ms: float
     latency_std_ms: float | None = None
+    dense_ms: float | None = None
+    energy_mj: float | None = None
+    weight_bytes: float | None = None
 
     @property
     def key(self) -> tuple[str, str, int | None, int | None]:
@@ -43,11 +54,81 @@ class ProfileRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileLayer:
+    """What a file tells of one layer as the runtime executes it; None and () mean that it does not say.
+
+    `role` is "other" for what multiplies no weights (pooling, reformatting, quantising): it is no layer a plan can
+    touch, but its time passes. `members` are the names the runtime fused into this one, or other names of it.
+    """
+
+    name: str
+    role: Role = "layer"
+    op: str = ""  # conv1d, conv2d, linear, matmul, or the runtime's own word
+    members: tuple[str, ...] = ()
+    in_channels: int | None = None
+    out_channels: int | None = None
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    groups: int | None = None
+    input_size: tuple[int, ...] = ()
+    output_size: tuple[int, ...] = ()
+    positions: int | None = None  # output positions of one sample
+    weights: int | None = None  # number of weights
+    macs: int | None = None  # of one sample, all calls
+    calls: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileFile:
+    """A file the profile was made from."""
+
+    name: str
+    sha256: str
+    format: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capability:
+    """Which zeros the device turns into something, and on which layers; without any, only the rows speak.
+
+    `effect`: skip saves time, gate saves energy, compress saves bytes, none is a stated no.
+    """
+
+    pattern: str  # unstructured, block, nm, channel
+    effect: Effect = "skip"
+    keep: int | None = None
+    group: int | None = None
+    rows: int | None = None
+    cols: int | None = None
+    ops: tuple[str, ...] = ()  # () means all
+    min_sparsity: float = 0.0
+    in_channels_multiple: int = 1
+    out_channels_multiple: int = 1
+    in_channels_min: int = 1
+    out_channels_min: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileGroup:
+    """Layers whose times do not simply add up.
+
+    `parallel_max`: they run beside each other, only the slowest counts. `cluster_threshold`: the sparse kernels run
+    only if, over all members together, at least `min_sparsity` of the weights are zero (XNNPACK); else all are dense.
+    """
+
+    rule: Rule
+    members: tuple[str, ...]
+    min_sparsity: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """A cost record of one device at one batch size and precision.
 
     `network_latency_ms` is the whole dense model, measured; with it the overhead follows from the layer sum,
     else `overhead_ms` states it. `accelerator_digest` pins the catalogue entry the profile was made from.
+    `dispatch` says whether the runtime picks the faster of the dense and the sparse kernel ("auto") or always runs
+    the sparse one on sparse weights ("forced"). `parent` is the digest of the profile that this one corrects.
     """
 
     name: str
@@ -57,33 +138,63 @@ class Profile:
     source: Source
     runtime: str = ""
     tool: str = ""
+    tool_version: str = ""
     created: str = ""  # ISO 8601
     statistic: str = "unknown"
+    runs: int | None = None
+    warm_up_runs: int | None = None
+    original_unit: str = ""  # ms, us, s, cycles
+    clock_hz: float | None = None
     note: str = ""
+    parent: str = ""
     accelerator: str | None = None
     accelerator_digest: str | None = None
     network_latency_ms: float | None = None
+    network_latency_std_ms: float | None = None
     overhead_ms: float | None = None
+    dispatch: Literal["auto", "forced"] = "auto"
+    channel_multiple: int = 1  # the device rounds channel counts up to this
+    files: tuple[ProfileFile, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
+    groups: tuple[ProfileGroup, ...] = ()
+    layers: tuple[ProfileLayer, ...] = ()
     rows: tuple[ProfileRow, ...] = ()
 
     def __post_init__(self) -> None:
-        refuse(self.name, [*_header_problems(self), *_row_problems(self.rows)])
+        from costmodels.profile_checks import problems
 
-    @property
+        refuse(self.name, problems(self))
+
+    @cached_property
     def digest(self) -> str:
         """sha256 of the canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return sha256(canonical.encode()).hexdigest()
 
+    @cached_property
+    def rows_by_layer(self) -> Mapping[str, tuple[ProfileRow, ...]]:
+        """The rows of each layer, layers in the order of the rows."""
+        rows: dict[str, list[ProfileRow]] = {}
+        for row in self.rows:
+            rows.setdefault(row.layer, []).append(row)
+        return {name: tuple(found) for name, found in rows.items()}
+
+    @cached_property
+    def described(self) -> tuple[ProfileLayer, ...]:
+        """Every layer that has rows, in the order of the file: as `layers` describes it, else by its name alone."""
+        known = {layer.name: layer for layer in self.layers}
+        names = dict.fromkeys([*known, *(row.layer for row in self.rows)])
+        return tuple(known.get(name) or ProfileLayer(name=name) for name in names)
+
     def to_json(self) -> dict[str, Any]:
-        """JSON form; `from_json` is its inverse. Empty fields of rows are left out."""
-        document = {"schema": SCHEMA, **asdict(self)}
-        document["rows"] = [{k: v for k, v in asdict(r).items() if v is not None} for r in self.rows]
-        return document
+        """JSON form; `from_json` is its inverse. What is at its default is left out."""
+        from costmodels.profile_json import write_json
+
+        return write_json(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Profile":
-        """Inverse of `to_json`.
+        """Inverse of `to_json`; documents of schema 1 are read too.
 
         Raises:
             ProfileError: another schema, unknown fields, wrong types or values; `problems` lists all of them.
@@ -109,25 +220,37 @@ class Profile:
 
         return read_csv(text, header or {})
 
+    def to_frame(self) -> "pd.DataFrame":
+        """One tidy table, a line a row, in columns with units; `from_frame` is its inverse."""
+        from costmodels.profile_frame import write_frame
+
+        return write_frame(self)
+
+    @classmethod
+    def from_frame(cls, frame: "pd.DataFrame", header: Mapping[str, Any] | None = None) -> "Profile":
+        """Read a tidy table; `header` gives what its `attrs` leave out.
+
+        Raises:
+            ProfileError: `problems` lists every bad line.
+        """
+        from costmodels.profile_frame import read_frame
+
+        return read_frame(frame, header or {})
+
     @classmethod
     def from_bytes(cls, raw: bytes, header: Mapping[str, Any] | None = None) -> "Profile":
-        """Read an uploaded file, JSON or CSV by its content.
+        """Read an uploaded file in our own form, JSON or CSV by its content; other tools': `costmodels.importers`.
 
         Raises:
             ProfileError: too large, not UTF-8, neither form, or wrong inside.
         """
-        text = _text(raw)
-        if not text.lstrip().startswith("{"):
-            return cls.from_csv(text, header)
-        try:
-            document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:
-            raise ProfileError(f"the profile is not valid JSON: {str(error)[:120]}") from error
-        return cls.from_json({**(header or {}), **document})
+        from costmodels.profile_json import read_bytes
+
+        return read_bytes(raw, header or {})
 
 
-HEADER_FIELDS = tuple(f.name for f in fields(Profile) if f.name != "rows")
-NUMBERS = ("network_latency_ms", "overhead_ms")
+PARTS = ("files", "capabilities", "groups", "layers", "rows")
+HEADER_FIELDS = tuple(f.name for f in fields(Profile) if f.name not in PARTS)
 
 
 def refuse(name: str, problems: list[str]) -> None:
@@ -136,117 +259,3 @@ def refuse(name: str, problems: list[str]) -> None:
         shown = "; ".join(problems[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ProfileError(f"profile {name[:60]!r} is refused: {shown}{more}", problems)
-
-
-def finite_above(value: object, floor: float) -> bool:
-    """Whether it is a number, finite, above the floor and below what any layer takes."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return floor < value <= MAX_LATENCY_MS  # false for NaN
-
-
-def _header_problems(profile: Profile) -> Iterator[str]:
-    for key in HEADER_FIELDS:
-        value = getattr(profile, key)
-        if isinstance(value, str):
-            yield from _text_problems(key, value)
-    for key in ("name", "device", "precision"):
-        if not getattr(profile, key):
-            yield f"{key} is empty"
-    if not 1 <= profile.batch <= 65_536:
-        yield f"batch {str(profile.batch)[:40]} is outside 1 ... 65536"
-    if profile.source not in SOURCES:
-        yield f"source {profile.source!r} is not one of {', '.join(SOURCES)}"
-    if profile.statistic not in STATISTICS:
-        yield f"statistic {profile.statistic!r} is not one of {', '.join(STATISTICS)}"
-    if profile.network_latency_ms is not None and not finite_above(profile.network_latency_ms, 0.0):
-        yield f"network_latency_ms {str(profile.network_latency_ms)[:40]} is not a positive finite number"
-    if profile.overhead_ms is not None and not finite_above(profile.overhead_ms, -1e-12):
-        yield f"overhead_ms {str(profile.overhead_ms)[:40]} is not zero or a positive finite number"
-    yield from _kind_problems(profile)
-
-
-def _kind_problems(profile: Profile) -> Iterator[str]:
-    if profile.accelerator is None and not profile.rows:
-        yield "there are no rows and no accelerator: a profile needs one of them"
-    if profile.accelerator is not None and profile.rows:
-        yield "there are rows and an accelerator: give one of them, so that modelled and measured stay apart"
-    if profile.accelerator is not None and profile.source != "analytical":
-        yield f"an accelerator of the catalogue is analytical, not {profile.source!r}"
-    if len(profile.rows) > MAX_ROWS:
-        yield f"{len(profile.rows)} rows are more than {MAX_ROWS}"
-
-
-def _row_problems(rows: tuple[ProfileRow, ...]) -> Iterator[str]:
-    first: dict[tuple[str, str, int | None, int | None], int] = {}
-    for number, row in enumerate(rows, start=1):
-        for problem in row_problems(row):
-            yield f"row {number}: {problem}"
-        if row.key in first:
-            yield f"row {number}: repeats row {first[row.key]} ({row.layer!r}, {row.pattern}, same channels)"
-        first.setdefault(row.key, number)
-    yield from missing_dense(rows)
-
-
-def missing_dense(rows: Iterable[ProfileRow]) -> Iterator[str]:
-    """Layers that have sparse rows and no dense one."""
-    rows = tuple(rows)
-    with_dense = {row.layer for row in rows if row.pattern == "dense"}
-    for layer in dict.fromkeys(row.layer for row in rows):
-        if layer not in with_dense:
-            yield f"layer {layer!r} has no dense row: sparse rows need the dense time of the same run"
-
-
-def row_problems(row: ProfileRow) -> Iterator[str]:
-    """What is wrong with one row by itself."""
-    yield from _text_problems("layer", row.layer)
-    if not row.layer:
-        yield "layer is empty"
-    if not finite_above(row.latency_ms, 0.0):
-        yield f"latency_ms {str(row.latency_ms)[:40]} is not a positive finite number"
-    if row.latency_std_ms is not None and not finite_above(row.latency_std_ms, -1e-12):
-        yield f"latency_std_ms {str(row.latency_std_ms)[:40]} is not zero or a positive finite number"
-    for key in ("in_channels", "out_channels"):
-        value = getattr(row, key)
-        if value is not None and not 1 <= value <= 2**24:
-            yield f"{key} {str(value)[:40]} is not a positive whole number"
-    yield from _pattern_problems(row.pattern)
-
-
-def _pattern_problems(text: str) -> Iterator[str]:
-    try:
-        pattern = parse(text)
-    except PatternError as error:
-        yield str(error)
-        return
-    if isinstance(pattern, Channel):
-        yield f"pattern {text!r}: give in_channels and out_channels of a dense row instead"
-    elif str(pattern) != text:
-        yield f"pattern {text!r} must be written {str(pattern)!r}"
-
-
-def _text_problems(key: str, value: str) -> Iterator[str]:
-    if len(value) > MAX_TEXT:
-        yield f"{key} is longer than {MAX_TEXT} characters"
-    if value != value.strip() or not value.isprintable():
-        yield f"{key} {value[:40]!r} has blanks at its ends or characters that cannot be printed"
-
-
-def _text(raw: bytes) -> str:
-    if len(raw) > MAX_BYTES:
-        raise ProfileError(f"the file has {len(raw)} bytes; a profile has at most {MAX_BYTES}")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ProfileError("the file is not UTF-8 text: save it as CSV (UTF-8) or JSON") from error
-
-
-def _refuse_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return document

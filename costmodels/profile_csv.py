@@ -1,50 +1,48 @@
-"""The spreadsheet form of a profile.
+"""The spreadsheet form of a profile: what a person can write by hand, and what `write_csv` writes of any profile.
 
-Lines that start with `#` come first and hold `# key: value`; then a header line; then one row a line. Latency
-columns carry their unit in the name (`latency_ms`, `latency_us`, `latency_s`); all is kept in milliseconds. A
-cell that a spreadsheet would take for a formula is written with a leading apostrophe, taken off when read.
+Lines that start with `#` come first. They hold `# key: value` for the header, and `# file:`, `# capability:` and
+`# group:` with one JSON object each. Then a header line, then one row a line. Times carry their unit in the column's
+name; all is kept in milliseconds. What is known of a layer stands in further columns of its first line; a line with an
+empty latency describes a layer that has no time of its own here. Columns that would be empty are left out, so that
+`layer,latency_ms` is a whole sheet.
 """
 
 import csv
 import io
-import math
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from costmodels.errors import ProfileError
-from costmodels.profile import (
-    HEADER_FIELDS,
-    MAX_ROWS,
-    NUMBERS,
-    Profile,
-    ProfileRow,
-    missing_dense,
-    refuse,
-    row_problems,
-)
-from pruning.errors import PatternError
-from pruning.patterns import parse
+from costmodels.profile import HEADER_FIELDS, MAX_ROWS, Profile, ProfileLayer, refuse
+from costmodels.profile_cells import armour, read_cell, write_cell
+from costmodels.profile_checks import MAX_PARTS
+from costmodels.profile_columns import LAYER_COLUMNS, LAYER_FIELDS, ROW_COLUMNS
+from costmodels.profile_fields import KINDS, PART_KINDS, PART_WORDS, missing, read_fields, read_part, stated
+from costmodels.profile_sheet import Line, read_sheet
 
-_UNITS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
-_SCALES = {f"{base}_{unit}": scale for base in ("latency", "latency_std") for unit, scale in _UNITS.items()}
-_PLAIN = ("layer", "pattern", "sparsity", "density", "in_channels", "out_channels", "note")
-_WRITTEN = ("layer", "pattern", "in_channels", "out_channels", "latency_ms", "latency_std_ms")
-_FORMULA = ("=", "+", "-", "@")
-Key = tuple[str, str, int | None, int | None]
+_PARTS = {PART_WORDS[key]: key for key in ("files", "capabilities", "groups")}
+_MAX_HEAD = 4 * MAX_PARTS  # lines before the table
+_MAX_LINES = 2 * MAX_ROWS + _MAX_HEAD  # rows, layers without rows, and what comes before them
 
 
 def write_csv(profile: Profile) -> str:
     """The spreadsheet of a profile; fields at their default are left out."""
     out = io.StringIO()
     sheet = csv.writer(out, lineterminator="\n")
-    for key in HEADER_FIELDS:
-        value = getattr(profile, key)
-        if value not in (None, ""):
-            sheet.writerow([f"# {key}: {value}"])
-    sheet.writerow(_WRITTEN)
-    for row in profile.rows:
-        cells = [getattr(row, column) for column in _WRITTEN]
-        sheet.writerow(["" if cell is None else _armour(cell) for cell in cells])
+    header = stated(profile)
+    sheet.writerows([f"# {key}: {header[key]}"] for key in HEADER_FIELDS if key in header)
+    for word, key in _PARTS.items():
+        parts = (json.dumps(stated(part), ensure_ascii=False) for part in getattr(profile, key))
+        sheet.writerows([f"# {word}: {document}"] for document in parts)
+    lines = list(_lines_of(profile))
+    filled = {column for line in lines for column, cell in line.items() if cell}
+    if all(line.get("pattern", "dense") == "dense" for line in lines):
+        filled.discard("pattern")
+    columns = [column for column in (*ROW_COLUMNS, *LAYER_COLUMNS) if column in filled | {"layer", "latency_ms"}]
+    if lines:
+        sheet.writerow(columns)
+    sheet.writerows([armour(line.get(column, "")) for column in columns] for line in lines)
     return out.getvalue()
 
 
@@ -54,181 +52,100 @@ def read_csv(text: str, header: Mapping[str, Any]) -> Profile:
     Raises:
         ProfileError: with every problem and its line number.
     """
-    lines = list(_lines(text))
     problems: list[str] = []
-    stated, table = _split(lines, problems)
-    fields = {**header, **stated}
-    problems += [f"{key} is missing: add a line '# {key}: ...'" for key in _missing(fields)]
-    rows = _rows(table, problems) if table or "accelerator" not in fields else []
+    head, table = _split(list(_read_lines(text)))
+    found, parts = _read_head(head, problems)
+    fields: dict[str, Any] = {**read_fields(Profile, header, problems), **found}
+    problems += [f"{key} is missing: add a line '# {key}: ...'" for key in missing(Profile, fields)]
+    if table or "accelerator" not in fields:
+        sheet = read_sheet(table)
+        problems += sheet.problems
+        parts |= {"rows": sheet.rows, "layers": list(sheet.layers.values())}
+        if sheet.unit != "ms":
+            fields.setdefault("original_unit", sheet.unit)
     refuse(str(fields.get("name", "")), problems)
-    return Profile(**fields, rows=tuple(rows))
+    fields |= {key: tuple(values) for key, values in parts.items()}
+    return Profile(**fields)
 
 
-def _missing(fields: Mapping[str, Any]) -> list[str]:
-    return [key for key in ("name", "device", "batch", "precision", "source") if key not in fields]
+def _lines_of(profile: Profile) -> Iterator[dict[str, str]]:
+    """The table's lines by column: rows and descriptions of layers, so merged that both keep their order."""
+    place = {layer.name: index for index, layer in enumerate(profile.layers)}
+    written = 0
+    for row in profile.rows:
+        here = place.get(row.layer, -1)
+        description = {}
+        if here >= written:
+            yield from map(_description, profile.layers[written:here])
+            description = _description(profile.layers[here])
+            written = here + 1
+        cells = {column: write_cell(kind, getattr(row, column)) for column, kind in ROW_COLUMNS.items()}
+        yield description | cells
+    yield from map(_description, profile.layers[written:])
 
 
-def _armour(cell: object) -> str:
-    text = repr(cell) if isinstance(cell, float) else str(cell)
-    return f"'{text}" if text.startswith((*_FORMULA, "'", "#")) else text
+def _description(layer: ProfileLayer) -> dict[str, str]:
+    """The cells of a layer; `role` is always written, and so says that the layer is described."""
+    cells = {"layer": layer.name, "role": layer.role}
+    for column, field in LAYER_FIELDS.items():
+        value = getattr(layer, field)
+        if value != KINDS[ProfileLayer][field].default:
+            cells[column] = write_cell(LAYER_COLUMNS[column], value)
+    return cells
 
 
-def _bare(cell: str) -> str:
-    cell = cell.strip()
-    return cell[1:] if cell.startswith("'") and cell[1:2] in (*_FORMULA, "'", "#") else cell
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _read_lines(text: str) -> Iterator[Line]:
     text = text.removeprefix("\ufeff")
-    first = next((line for line in text.splitlines() if line.strip() and line.lstrip(' "')[:1] != "#"), "")
+    first = next((line for line in io.StringIO(text) if line.strip() and line.lstrip(' "')[:1] != "#"), "")
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
-            if reader.line_num > MAX_ROWS + 100:
-                raise ProfileError(f"the file has more than {MAX_ROWS} rows")
+            if reader.line_num > _MAX_LINES:
+                raise ProfileError(f"the file has more than {_MAX_LINES} lines")
     except csv.Error as error:
         raise ProfileError(f"line {reader.line_num}: not a CSV line: {error}") from error
 
 
-def _split(
-    lines: Sequence[tuple[int, list[str]]], problems: list[str]
-) -> tuple[dict[str, Any], Sequence[tuple[int, list[str]]]]:
-    stated: dict[str, Any] = {}
+def _split(lines: Sequence[Line]) -> tuple[list[tuple[int, str]], Sequence[Line]]:
+    """The `#` lines, each as one text, and the table after them."""
+    head: list[tuple[int, str]] = []
     for index, (number, cells) in enumerate(lines):
         if not cells[0].lstrip().startswith("#"):
-            return stated, lines[index:]
-        while cells and not cells[-1].strip():  # a spreadsheet pads short lines with empty cells
-            cells = cells[:-1]
-        key, colon, value = ",".join(cells).lstrip()[1:].partition(":")
-        key, value = key.strip(), value.strip()
-        if colon and key in HEADER_FIELDS and key in stated:
-            problems.append(f"line {number}: {key} stands twice")
-        elif colon and key in HEADER_FIELDS:
-            stated[key] = _header_value(number, key, value, problems)
-        else:
-            known = ", ".join(HEADER_FIELDS)
-            problems.append(f"line {number}: '# {key[:40]}' is not known; known are {known}")
-    return stated, ()
+            return head, lines[index:]
+        while not cells[-1].strip():  # a spreadsheet pads short lines with empty cells
+            cells.pop()
+        head.append((number, ",".join(cells).lstrip()[1:]))
+        if len(head) > _MAX_HEAD:
+            raise ProfileError(f"more than {_MAX_HEAD} lines begin with '#'")
+    return head, ()
 
 
-def _header_value(number: int, key: str, value: str, problems: list[str]) -> Any:
-    if key not in (*NUMBERS, "batch"):
-        return value
+def _read_head(head: Sequence[tuple[int, str]], problems: list[str]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    found: dict[str, Any] = {}
+    parts: dict[str, list[Any]] = {}
+    known = KINDS[Profile]
+    for number, text in head:
+        key, colon, value = (part.strip() for part in text.partition(":"))
+        wrong: list[str] = []
+        if colon and key in found:
+            wrong.append(f"{key} stands twice")
+        elif colon and key in known and value:
+            found[key] = read_cell(known[key], key, value, wrong)
+        elif colon and key in _PARTS:
+            parts.setdefault(_PARTS[key], []).extend(_read_object(PART_KINDS[_PARTS[key]], value, wrong))
+        elif key not in known or not colon:
+            wrong.append(f"'# {key[:40]}' is not known; known are {', '.join((*known, *_PARTS))}")
+        problems += [f"line {number}: {problem}" for problem in wrong]
+    return found, parts
+
+
+def _read_object(part: type, text: str, wrong: list[str]) -> list[Any]:
     try:
-        return int(value) if key == "batch" else float(value)
-    except ValueError:
-        kind = "whole number" if key == "batch" else "number"
-        problems.append(f"line {number}: {key} {value[:40]!r} is not a {kind}")
-        return 1
-
-
-def _rows(table: Sequence[tuple[int, list[str]]], problems: list[str]) -> list[ProfileRow]:
-    if not table:
-        problems.append("there is no header line; it must name at least layer and latency_ms")
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        wrong.append(f"{text[:40]!r} is not a JSON object")
         return []
-    number, cells = table[0]
-    columns = [cell.strip() for cell in cells]
-    while columns and not columns[-1]:
-        columns.pop()
-    found = [f"line {number}: {problem}" for problem in _column_problems(columns)]
-    problems += found
-    if found:
-        return []
-    rows: list[ProfileRow] = []
-    seen: dict[Key, int] = {}
-    for line, line_cells in table[1:]:
-        row, wrong = _row(dict(zip(columns, (_bare(c) for c in line_cells), strict=False)))
-        if any(cell.strip() for cell in line_cells[len(columns) :]):
-            wrong.append(f"has more cells than the {len(columns)} columns of the header")
-        if not wrong:
-            wrong += row_problems(row)
-        if row.key in seen:
-            wrong.append(f"repeats line {seen[row.key]} ({row.layer!r}, {row.pattern}, same channels)")
-        seen.setdefault(row.key, line)
-        rows.append(row)
-        problems += [f"line {line}: {problem}" for problem in wrong]
-    problems += missing_dense(rows)
-    return rows
-
-
-def _column_problems(columns: Sequence[str]) -> Iterator[str]:
-    for column in dict.fromkeys(columns):
-        if columns.count(column) > 1:
-            yield f"column {column[:40]!r} stands twice"
-        if column not in _PLAIN and column not in _SCALES:
-            time_like = any(word in column.lower() for word in ("latency", "time", "duration", "runtime"))
-            unit = "say the unit: latency_ms, latency_us or latency_s"
-            hint = unit if time_like else f"known are {', '.join(_PLAIN)}"
-            yield f"column {column[:40]!r} is not known; {hint}"
-    if "layer" not in columns:
-        yield "column 'layer' is missing"
-    for base in ("latency", "latency_std"):
-        units = [f"{base}_{unit}" for unit in _UNITS if f"{base}_{unit}" in columns]
-        if len(units) > 1:
-            yield f"columns {' and '.join(units)} say the same thing: keep one"
-        if base == "latency" and not units:
-            yield "a latency column is missing: latency_ms, latency_us or latency_s"
-
-
-def _row(cells: Mapping[str, str]) -> tuple[ProfileRow, list[str]]:
-    wrong: list[str] = []
-    times = {"latency_ms": math.nan}
-    for column, scale in _SCALES.items():
-        if cells.get(column):
-            value = _number(column, cells[column], wrong)
-            times[f"{column.rpartition('_')[0]}_ms"] = value if scale == 1.0 else value * scale
-    if not any(cells.get(f"latency_{unit}") for unit in _UNITS):
-        wrong.append("latency is empty")
-    row = ProfileRow(
-        layer=cells.get("layer", ""),
-        pattern=_pattern(cells, wrong),
-        in_channels=_whole("in_channels", cells, wrong),
-        out_channels=_whole("out_channels", cells, wrong),
-        latency_ms=times["latency_ms"],
-        latency_std_ms=times.get("latency_std_ms"),
-    )
-    return row, wrong
-
-
-def _pattern(cells: Mapping[str, str], wrong: list[str]) -> str:
-    text = cells.get("pattern") or "dense"
-    density: float | None = None
-    for column in ("sparsity", "density"):
-        if cells.get(column):
-            value = _number(column, cells[column], wrong)
-            if not 0.0 <= value <= 1.0:
-                text_now = cells[column][:20]
-                wrong.append(f"{column} {text_now!r} is outside 0 ... 1: a share, not a percentage")
-                return text
-            density = value if column == "density" else 1.0 - value
-    if text == "unstructured" and density is not None:
-        text = f"unstructured@{1.0 - density:g}"
-    try:
-        pattern = parse(text)
-    except PatternError as error:
-        wrong.append(str(error))
-        return text
-    if density is not None and abs(pattern.density - density) > 1e-6:
-        wrong.append(f"pattern {text} keeps {pattern.density:g} of the weights but the row says {density:g}")
-    return str(pattern)
-
-
-def _number(column: str, text: str, wrong: list[str]) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        hint = " (use a point, not a comma)" if "," in text else ""
-        wrong.append(f"{column} {text[:40]!r} is not a number{hint}")
-        return math.nan
-
-
-def _whole(column: str, cells: Mapping[str, str], wrong: list[str]) -> int | None:
-    text = cells.get(column)
-    try:
-        return int(text) if text else None
-    except ValueError:
-        wrong.append(f"{column} {str(text)[:40]!r} is not a whole number")
-        return None
+    return read_part(part, document, wrong)

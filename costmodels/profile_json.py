@@ -1,84 +1,87 @@
 """The JSON form of a profile, read strictly: unknown fields and wrong types are refused, all at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from costmodels.errors import ProfileError
-from costmodels.profile import HEADER_FIELDS, NUMBERS, SCHEMA, Profile, ProfileRow, refuse
+from costmodels.profile import MAX_BYTES, MAX_ROWS, PARTS, SCHEMA, Profile, refuse
+from costmodels.profile_fields import PART_KINDS, PART_WORDS, missing, read_fields, read_part, shown, stated
 
-_REQUIRED = ("name", "device", "batch", "precision", "source")
-_OPTIONAL_TEXT = ("accelerator", "accelerator_digest")
-_ROW_WHOLE = ("in_channels", "out_channels")
-_ROW_NUMBERS = ("latency_ms", "latency_std_ms")
-_ROW_FIELDS = ("layer", "pattern", *_ROW_WHOLE, *_ROW_NUMBERS)
+_READABLE = (1, SCHEMA)  # schema 2 only added fields: a document of schema 1 is one of schema 2 that says less
+
+
+def write_json(profile: Profile) -> dict[str, Any]:
+    """The document of a profile; what is at its default is left out."""
+    parts = {key: [stated(part) for part in getattr(profile, key)] for key in PARTS if getattr(profile, key)}
+    return {"schema": SCHEMA, **stated(profile), **parts}
 
 
 def read_json(document: Mapping[str, Any]) -> Profile:
-    """Build a profile from its JSON form.
+    """Build a profile from its document.
 
     Raises:
-        ProfileError: another schema, unknown fields, wrong types or values.
+        ProfileError: another schema, unknown fields, wrong types or values, by part and number.
     """
-    if document.get("schema", SCHEMA) != SCHEMA:
-        raise ProfileError(f"profile schema {str(document.get('schema'))[:20]!r} is not {SCHEMA}")
-    header = {key: value for key, value in document.items() if key not in ("schema", "rows")}
-    rows = document.get("rows", [])
-    if not isinstance(rows, list):
-        raise ProfileError("rows is not a list")
-    problems = [*_header_problems(header)]
-    for number, row in enumerate(rows, start=1):
-        problems += [f"row {number}: {problem}" for problem in _row_problems(row)]
-    refuse(str(document.get("name", "")), problems)
-    built = tuple(ProfileRow(**_floats(row, _ROW_NUMBERS)) for row in rows)
-    return Profile(**_floats(header, NUMBERS), rows=built)
+    schema = document.get("schema", SCHEMA)
+    if isinstance(schema, bool) or schema not in _READABLE:
+        raise ProfileError(f"profile schema {shown(schema)} is not one of {', '.join(map(str, _READABLE))}")
+    problems: list[str] = []
+    header = {key: value for key, value in document.items() if key not in ("schema", *PARTS)}
+    found = read_fields(Profile, header, problems)
+    problems += [f"{key} is missing" for key in missing(Profile, found)]
+    for key in PARTS:
+        found[key] = _read_parts(key, document.get(key, []), problems)
+    refuse(document["name"] if isinstance(document.get("name"), str) else "", problems)
+    return Profile(**found)
 
 
-def _floats(fields: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Whole numbers as floats, so that 1 and 1.0 are one profile; huge ones are left to be refused."""
-    small = {key for key in keys if isinstance(fields.get(key), int) and abs(fields[key]) < 2**53}
-    return {key: float(value) if key in small else value for key, value in fields.items()}
+def read_bytes(raw: bytes, header: Mapping[str, Any]) -> Profile:
+    """Build a profile from a file, JSON where it begins with a brace, else CSV.
+
+    Raises:
+        ProfileError: too large, not UTF-8, neither form, or wrong inside.
+    """
+    text = _text(raw)
+    if not text.lstrip().startswith("{"):
+        return Profile.from_csv(text, header)
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ProfileError(f"the profile is not valid JSON: {str(error)[:120]}") from error
+    return read_json({**header, **document})
 
 
-def _header_problems(header: Mapping[str, Any]) -> Iterator[str]:
-    for key in _REQUIRED:
-        if key not in header:
-            yield f"{key} is missing"
-    for key, value in header.items():
-        if key not in HEADER_FIELDS:
-            yield f"field {key[:40]!r} is not known; known are {', '.join(HEADER_FIELDS)}, rows"
-        elif key == "batch":
-            yield from _whole(key, value)
-        elif key in NUMBERS:
-            yield from _number(key, value, optional=True)
-        elif not isinstance(value, str) and not (value is None and key in _OPTIONAL_TEXT):
-            yield f"{key} is not text"
+def _read_parts(key: str, documents: Any, problems: list[str]) -> tuple[Any, ...]:
+    if not isinstance(documents, list):
+        problems.append(f"{key} is not a list")
+        return ()
+    if len(documents) > MAX_ROWS:
+        problems.append(f"{len(documents)} {key} are more than {MAX_ROWS}")
+        return ()
+    read: list[Any] = []
+    for number, document in enumerate(documents, start=1):
+        wrong: list[str] = []
+        read += read_part(PART_KINDS[key], document, wrong)
+        problems += [f"{PART_WORDS[key]} {number}: {problem}" for problem in wrong]
+    return tuple(read)
 
 
-def _row_problems(row: Any) -> Iterator[str]:
-    if not isinstance(row, Mapping):
-        yield "is not an object"
-        return
-    for key in ("layer", "latency_ms"):
-        if key not in row:
-            yield f"{key} is missing"
-    for key, value in row.items():
-        if key not in _ROW_FIELDS:
-            yield f"field {str(key)[:40]!r} is not known; known are {', '.join(_ROW_FIELDS)}"
-        elif key in _ROW_WHOLE:
-            yield from () if value is None else _whole(key, value)
-        elif key in _ROW_NUMBERS:
-            yield from _number(key, value, optional=key != "latency_ms")
-        elif not isinstance(value, str):
-            yield f"{key} is not text"
+def _text(raw: bytes) -> str:
+    if len(raw) > MAX_BYTES:
+        raise ProfileError(f"the file has {len(raw)} bytes; a profile has at most {MAX_BYTES}")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProfileError("the file is not UTF-8 text: save it as CSV (UTF-8) or JSON") from error
 
 
-def _whole(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, int):
-        yield f"{key} {str(value)[:40]!r} is not a whole number"
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
 
 
-def _number(key: str, value: Any, *, optional: bool) -> Iterator[str]:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        yield f"{key} {str(value)[:40]!r} is not a number"
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return document
