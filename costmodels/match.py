@@ -1,86 +1,92 @@
-"""Which of a model's layers a profile knows: by exact name, then by name without wrappers; and the gate."""
+"""Which rows of a profile are which layer of a model, how much of either side that covers, and the gate.
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+Layers without rows are priced by their multiply-adds, and say so; below the gate that is refused.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, get_args
 
 from costmodels.errors import MatchError
+from costmodels.pairing import Ambiguity, LayerMatch, Pairing, RuleName
 from costmodels.profile import Profile, ProfileRow
-from costmodels.table import LayerTable
-from pruning.layers import ModelSpec
+from costmodels.table import LayerTable, TableRules
+from pruning.layers import LayerSpec, ModelSpec
 
 GOOD_SHARE = 0.95
 LOWEST_SHARE = 0.80
-_PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchReport:
-    """What was matched, what was not on either side, and how much of the model's multiply-adds that is."""
+    """What was matched and how, what was not on either side, and how much of both that is."""
 
-    matched: Mapping[str, str]  # layer of the model -> layer of the profile
-    by_name: int  # of them by exactly the same name
+    matches: Mapping[str, LayerMatch]  # by layer of the model
     missing: tuple[str, ...]  # layers of the model without rows
     misshapen: tuple[str, ...]  # layers whose rows have no dense row at the model's channels
-    unused: tuple[str, ...]  # layers of the profile that are not in the model
-    macs_share: float
+    unused: tuple[str, ...]  # layers of the profile that are none of the model's
+    ambiguous: tuple[Ambiguity, ...] = ()
+    macs_share: float  # of the model's multiply-adds
+    time_share: float  # of the profile's dense time
+    rules: Mapping[str, int] = field(default_factory=dict)  # how many layers each rule matched
+
+    @property
+    def matched(self) -> dict[str, tuple[str, ...]]:
+        """Layer of the model -> layers of the profile."""
+        return {name: match.partners for name, match in self.matches.items()}
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, for pages and problem details."""
-        return {
-            "matched": dict(self.matched),
-            "by_name": self.by_name,
-            "missing": list(self.missing),
-            "misshapen": list(self.misshapen),
-            "unused": list(self.unused),
-            "macs_share": self.macs_share,
-        }
+        return asdict(self)
 
 
 def match(profile: Profile, model: ModelSpec) -> MatchReport:
-    """Pair the layers of a model with those of a profile. Two that claim one partner are left unmatched."""
-    rows = rows_by_layer(profile)
-    short: dict[str, list[str]] = {}
-    for name in rows:
-        short.setdefault(_short(name), []).append(name)
-    claims: dict[str, list[str]] = {}
-    for layer in model.layers:
-        found = [layer.name] if layer.name in rows else short.get(_short(layer.name), [])
-        if len(found) == 1:
-            claims.setdefault(found[0], []).append(layer.name)
-    pairs: dict[str, str] = {}
-    for theirs, ours in claims.items():
-        chosen = theirs if theirs in ours else ours[0] if len(ours) == 1 else None
-        if chosen is not None:
-            pairs[chosen] = theirs
-    bad = {n for n, t in pairs.items() if LayerTable.of(model.layer(n), rows[t]) is None}
-    good = (layer.name for layer in model.layers if layer.name in pairs and layer.name not in bad)
-    matched = {name: pairs[name] for name in good}
-    macs = sum(layer.macs for layer in model.layers if layer.name in matched)
+    """Pair the layers of a model with those of a profile."""
+    rows = profile.rows_by_layer
+    theirs = [layer for layer in profile.described if layer.name in rows]
+    pairing = Pairing(ours=list(model.layers), theirs=theirs)
+    pairing.run()
+    found = pairing.found
+    bad = pairing.contradicted | {n for n, m in found.items() if layer_table(model.layer(n), m, profile) is None}
+    matches = {layer.name: found[layer.name] for layer in model.layers if layer.name in found and layer.name not in bad}
+    claimed = {partner for name, m in found.items() if name not in bad for partner in m.partners}
+    macs = sum(layer.macs for layer in model.layers if layer.name in matches)
+    dense_ms = {name: widest_ms(found_rows) for name, found_rows in rows.items()}
+    total_ms = sum(dense_ms.values())
     return MatchReport(
-        matched=matched,
-        by_name=sum(ours == theirs for ours, theirs in matched.items()),
-        missing=tuple(layer.name for layer in model.layers if layer.name not in pairs),
+        matches=matches,
+        missing=tuple(layer.name for layer in model.layers if layer.name not in found),
         misshapen=tuple(layer.name for layer in model.layers if layer.name in bad),
-        unused=tuple(name for name in rows if name not in pairs.values()),
+        unused=tuple(name for name in rows if name not in claimed),
+        ambiguous=tuple(pairing.ambiguous),
         macs_share=macs / model.macs if model.macs else 0.0,
+        time_share=sum(dense_ms[name] for name in claimed) / total_ms if total_ms else 0.0,
+        rules={rule: sum(m.rule == rule for m in matches.values()) for rule in get_args(RuleName)},
     )
 
 
-def rows_by_layer(profile: Profile) -> dict[str, list[ProfileRow]]:
-    """The rows of each layer, layers in the order of the profile."""
-    rows: dict[str, list[ProfileRow]] = {}
-    for row in profile.rows:
-        rows.setdefault(row.layer, []).append(row)
-    return rows
+def layer_table(layer: LayerSpec, found: LayerMatch, profile: Profile) -> LayerTable | None:
+    """The table of a matched layer: its partners' rows added up and shared; None where no dense row fits."""
+    rows = profile.rows_by_layer
+    return LayerTable.of(
+        layer, [row for name in found.partners for row in rows[name]], TableRules.of(profile, found.share)
+    )
+
+
+def widest_ms(rows: Iterable[ProfileRow]) -> float:
+    """The dense time of a layer at its widest."""
+    return max(row.latency_ms for row in rows if row.pattern == "dense")
 
 
 def require_match(profile: Profile, report: MatchReport, acknowledge: Collection[str] = ()) -> None:
-    """Refuse a profile that covers too little of the model.
+    """Refuse a profile that covers too little of the model, or that leaves a choice open.
 
     Raises:
-        MatchError: below 80 % of the multiply-adds; below 95 % unless "coverage" is acknowledged.
+        MatchError: ambiguous layers unless "ambiguity" is acknowledged; below 80 % of the multiply-adds; below 95 %
+            unless "coverage" is.
     """
+    if report.ambiguous and "ambiguity" not in acknowledge:
+        raise MatchError(_asks(profile, report.ambiguous[0]))
     if report.macs_share >= GOOD_SHARE:
         return
     if report.macs_share >= LOWEST_SHARE and "coverage" in acknowledge:
@@ -97,13 +103,14 @@ def require_match(profile: Profile, report: MatchReport, acknowledge: Collection
     )
 
 
+def _asks(profile: Profile, case: Ambiguity) -> str:
+    return (
+        f"profile {profile.name!r} leaves a choice open: {_some(case.layers)} could be {_some(case.candidates)}; "
+        f"{case.reason}. Say which by writing the model's name among the profile layer's members, "
+        'or acknowledge "ambiguity" to price them by their multiply-adds'
+    )
+
+
 def _some(names: Collection[str]) -> str:
     shown = ", ".join(repr(name[:80]) for name in list(names)[:4])
     return (shown or "nothing") + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _short(name: str) -> str:
-    name = name.replace("/", ".").lower().strip(".").removesuffix(".weight")
-    while prefix := next((p for p in _PREFIXES if name.startswith(p)), ""):
-        name = name.removeprefix(prefix)
-    return name

@@ -12,9 +12,10 @@ from app.search.spec import Limit, SearchSpec
 from app.search.trial import Trial
 from app.store.records import ProfileRecord
 from costmodels.base import CostModel, LayerCost, NetworkCost
-from costmodels.catalogue import cost_model, network_cost
+from costmodels.catalogue import cost_model
 from costmodels.errors import CostModelError
 from costmodels.match import match
+from costmodels.network import network_cost
 from costmodels.profile import Profile
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.plan import PruningPlan

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from app.search.options import Choice, Option, Space, Unit
 from app.search.trial import TrialCost
-from costmodels.base import CostModel, LayerCost, Source
-from costmodels.catalogue import network_cost
+from costmodels.base import CostModel, LayerCost, NetworkGroup, Source
+from costmodels.network import network_cost
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.patterns import Channel, Dense, Pattern, Unstructured
 from pruning.plan import PruningPlan
@@ -60,6 +60,16 @@ class Remembered:
         """Where the overhead comes from."""
         return self.inner.overhead_source
 
+    @property
+    def groups(self) -> tuple[NetworkGroup, ...]:
+        """Layers whose prices do not simply add up."""
+        return self.inner.groups
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval of a network's price."""
+        return self.inner.half_width
+
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
         """Price a layer, or recall the price."""
         key = (dense.name, now.in_channels, now.out_channels, pattern)
@@ -77,7 +87,14 @@ def price_plan(model: ModelSpec, plan: PruningPlan, cost_models: Mapping[str, Co
     """The exact prices of a plan, one a device, in the order of `cost_models`."""
     priced = ((key, network_cost(model, plan, cost_model)) for key, cost_model in cost_models.items())
     return tuple(
-        TrialCost(profile=key, latency_ms=p.latency_ms, sources=dict(p.sources), derivations=dict(p.derivations))
+        TrialCost(
+            profile=key,
+            latency_ms=p.latency_ms,
+            sources=dict(p.sources),
+            derivations=dict(p.derivations),
+            low_ms=p.low_ms,
+            high_ms=p.high_ms,
+        )
         for key, p in priced
     )
 

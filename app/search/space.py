@@ -11,12 +11,11 @@ from app.search.options import Choice, DroppedOption, Option, Space, Unit
 from app.search.price import option_ms, remembered
 from app.search.spec import SearchSpec, SpecError
 from costmodels.base import CostModel
+from costmodels.pays import PAYS_SHARE
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
 from pruning.patterns import NM, Channel, Pattern, Unstructured, kept_count, parse
 
 __all__ = ["PAYS_SHARE", "Choice", "DroppedOption", "Option", "Space", "Unit", "space"]
-
-PAYS_SHARE = 0.01
 
 
 def space(model: ModelSpec, spec: SearchSpec, cost_models: Mapping[str, CostModel]) -> Space:

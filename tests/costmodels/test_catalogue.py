@@ -2,10 +2,12 @@
 
 import pytest
 
-from costmodels.catalogue import ProfileTable, accelerator_profile, check_deployment, cost_model, network_cost
+from costmodels.catalogue import accelerator_profile, check_deployment, cost_model
 from costmodels.errors import AcceleratorError, MatchError
 from costmodels.match import match
+from costmodels.network import network_cost
 from costmodels.profile import Profile, ProfileRow
+from costmodels.profile_table import ProfileTable
 from pruning.errors import PlanError
 from pruning.layers import ModelSpec
 from pruning.patterns import Channel, Dense, Pattern, Unstructured
@@ -85,7 +87,7 @@ def test_names_match_without_their_wrappers() -> None:
         ProfileRow(layer=f"module/{la.name.replace('.', '/').upper()}.weight", latency_ms=1.0) for la in MODEL.layers
     )
     report = match(profile_of(MODEL, rows=rows), MODEL)
-    assert (report.macs_share, report.by_name, report.unused) == (1.0, 0, ())
+    assert (report.macs_share, report.rules["normalised"], report.unused) == (1.0, len(MODEL.layers), ())
 
 
 def test_two_that_claim_one_partner_stay_unmatched() -> None:

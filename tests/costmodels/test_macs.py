@@ -1,15 +1,18 @@
 """fvcore against closed forms and against the shapes of a traced model."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from costmodels.macs import count_macs, disagreement, layer_macs
+from costmodels.macs import count_macs, disagreement, hooked_macs, layer_macs
 from pruning.graphnet import GraphNet
 from pruning.layers import ModelSpec
 from pruning.trace import trace
+from tests.costmodels.models import resnet18
 from tests.costmodels.nets import graph_of, read_net, small_net
 
 
@@ -57,3 +60,84 @@ def test_the_real_network_agrees(tmp_path: Path) -> None:
     net = read_net(shared, tmp_path)
     spec = trace(net)
     assert count_macs(net, torch.zeros(1, 3, 32, 32)).total_macs == spec.macs
+
+
+class Attention(nn.Module):
+    """Self-attention of 4 heads over tokens of width 16."""
+
+    def __init__(self, *, fused: bool) -> None:
+        super().__init__()
+        self.qkv, self.out, self.fused = nn.Linear(16, 48), nn.Linear(16, 16), fused
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        batch, length, _ = tokens.shape
+        query, key, value = (one.view(batch, length, 4, 4).transpose(1, 2) for one in self.qkv(tokens).chunk(3, dim=-1))
+        if self.fused:
+            mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        else:
+            mixed = torch.softmax(query @ key.transpose(-1, -2) / 2.0, dim=-1) @ value
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, 16))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_attention_is_counted_apart_by_both_counters(fused: bool) -> None:
+    net, tokens = Attention(fused=fused), torch.randn(3, 7, 16)
+    for count in (count_macs(net, tokens), hooked_macs(net, tokens)):
+        assert count.total_macs == 7 * 16 * 48 + 7 * 16 * 16
+        assert count.attention_macs == 2 * 4 * 7 * 7 * 4
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(6, 8, 3, stride=2, padding=1, groups=2),
+        nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6),
+        nn.ConvTranspose2d(6, 4, 3, stride=2),
+        nn.Sequential(nn.Flatten(2), nn.Conv1d(6, 5, 3)),
+        nn.Linear(9, 5),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_the_hook_and_fvcore_agree_on_every_kind_of_layer(layer: nn.Module) -> None:
+    image = torch.randn(2, 6, 9, 9)
+    assert hooked_macs(layer, image).total_macs == count_macs(layer, image).total_macs > 0
+
+
+def test_three_counters_agree_on_resnet18() -> None:
+    """1,814,073,344: fvcore's convolutions and linear, the hook, and half of torch's own counter."""
+    net, image = ResNet18(), torch.zeros(1, 3, 224, 224)
+    with FlopCounterMode(display=False) as torchs, torch.no_grad():
+        net.eval()(image)
+    counts = {count_macs(net, image).total_macs, hooked_macs(net, image).total_macs, torchs.get_total_flops() // 2}
+    assert counts == {1_814_073_344} == {resnet18().macs}
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.down = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if stride > 1 else nn.Identity()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.conv2(torch.relu(self.conv1(image))) + self.down(image))
+
+
+class ResNet18(nn.Module):
+    """He et al. 2016, without norms: they hold no multiply-adds that are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (64, 64, 128, 256, 512)
+        blocks = [
+            Block(a if first else b, b, 2 if first and stage > 1 else 1)
+            for stage, (a, b) in enumerate(pairwise(widths), start=1)
+            for first in (True, False)
+        ]
+        self.stem = nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.MaxPool2d(3, 2, 1))
+        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.body(self.stem(image))

@@ -4,22 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodels.profile import ProfileRow
-from costmodels.table import LayerTable
+from costmodels.points import FLOORS
+from costmodels.profile import Capability, ProfileRow
+from costmodels.table import LayerTable, TableRules
 from pruning.layers import LayerSpec
-from pruning.patterns import NM, Dense, Pattern, Unstructured
+from pruning.patterns import NM, Block, Dense, Kernel, Pattern, Unstructured
 from tests.costmodels.models import conv
 
 LAYER = conv("a", 16, 32)
 FULL = (16, 32)
 
 
-def row(latency_ms: float, pattern: str = "dense", inputs: int | None = None, outputs: int | None = None) -> ProfileRow:
-    return ProfileRow(layer="a", pattern=pattern, in_channels=inputs, out_channels=outputs, latency_ms=latency_ms)
+def row(
+    latency_ms: float, pattern: str = "dense", inputs: int | None = None, outputs: int | None = None, **other: float
+) -> ProfileRow:
+    channels = {"in_channels": inputs, "out_channels": outputs}
+    return ProfileRow(layer="a", pattern=pattern, latency_ms=latency_ms, **channels, **other)  # type: ignore[arg-type]
 
 
-def table_of(*rows: ProfileRow, layer: LayerSpec = LAYER) -> LayerTable:
-    table = LayerTable.of(layer, rows)
+def table_of(*rows: ProfileRow, layer: LayerSpec = LAYER, rules: TableRules | None = None) -> LayerTable:
+    table = LayerTable.of(layer, rows, rules)
     assert table is not None
     return table
 
@@ -104,6 +108,82 @@ def test_sparse_on_a_thinner_shape_takes_the_ratio() -> None:
 def test_a_table_needs_the_full_shape_and_nothing_wider() -> None:
     assert LayerTable.of(LAYER, [row(1.0, "dense", 8, 16)]) is None
     assert LayerTable.of(LAYER, [row(1.0), row(2.0, "dense", 32, 32)]) is None
+
+
+def test_channels_are_rounded_up_to_what_the_device_computes() -> None:
+    table = table_of(*GRID, rules=TableRules(channel_multiple=8))
+    assert priced(table, (9, 17), Dense()) == priced(table, (16, 24), Dense())
+    assert priced(table, (8, 16), Dense()) == (3.0, "exact")
+    odd = table_of(ProfileRow(layer="a", latency_ms=2.0), layer=conv("a", 3, 32), rules=TableRules(channel_multiple=8))
+    assert priced(odd, (3, 32), Dense()) == (2.0, "exact")  # never above the full layer
+
+
+def test_blocks_and_kernels_have_rows_of_their_own() -> None:
+    table = table_of(row(8.0), row(6.0, "block1x4@0.5"), row(2.0, "block1x4@0.9"), row(5.0, "kernel@0.5"))
+    assert priced(table, FULL, Block(1, 4, 0.7)) == (4.0, "interpolated")
+    assert priced(table, FULL, Block(4, 1, 0.7)) == (8.0, "dense_fallback")
+    assert priced(table, FULL, Unstructured(0.7)) == (8.0, "dense_fallback")
+    assert priced(table, FULL, Kernel(0.5)) == (5.0, "exact")
+
+
+def test_a_runtime_forced_to_its_sparse_kernel_pays_for_it() -> None:
+    table = table_of(*SPARSE, rules=TableRules(dispatch="forced"))
+    assert priced(table, FULL, Unstructured(0.3)) == (8.0, "scaled")  # 6 and 2 ms drawn on to 70 % density
+    assert priced(table, FULL, Unstructured(0.1)) == (10.0, "scaled")
+    slow = table_of(row(8.0), row(10.0, "unstructured@0.5"), rules=TableRules(dispatch="forced"))
+    assert priced(slow, FULL, Unstructured(0.5)) == (10.0, "exact")
+
+
+def test_a_row_of_another_campaign_counts_by_its_own_dense_time() -> None:
+    table = table_of(row(8.0), row(1.5, "unstructured@0.8", dense_ms=3.0))
+    assert priced(table, FULL, Unstructured(0.8)) == (4.0, "scaled")
+
+
+def test_a_capability_rules_out_shapes_the_kernel_does_not_take() -> None:
+    rule = Capability(pattern="nm", keep=2, group=4, in_channels_multiple=16, out_channels_min=32)
+    table = table_of(*GRID, row(4.0, "keep2of4"), rules=TableRules(capabilities=(rule,)))
+    assert priced(table, FULL, NM(2, 4)) == (4.0, "exact")
+    assert priced(table, (8, 32), NM(2, 4)) == (5.0, "dense_fallback")
+    assert priced(table, (16, 16), NM(2, 4)) == (4.0, "dense_fallback")
+    late = Capability(pattern="unstructured", min_sparsity=0.66)
+    table = table_of(*SPARSE, rules=TableRules(capabilities=(late,)))
+    assert priced(table, FULL, Unstructured(0.6)) == (8.0, "dense_fallback")
+    gated = table_of(*SPARSE, rules=TableRules(capabilities=(Capability(pattern="unstructured", effect="gate"),)))
+    assert priced(gated, FULL, Unstructured(0.9)) == (8.0, "dense_fallback")
+
+
+def test_energy_and_bytes_go_the_way_of_the_time_or_are_not_known() -> None:
+    table = table_of(
+        row(8.0, energy_mj=4.0, weight_bytes=100.0),
+        row(6.0, "unstructured@0.5", energy_mj=3.0, weight_bytes=60.0),
+        row(2.0, "unstructured@0.9", energy_mj=1.0, weight_bytes=20.0),
+    )
+    point = table.price(FULL, Unstructured(0.7)).point
+    assert (point.energy_mj, point.weight_bytes) == (pytest.approx(2.0), pytest.approx(40.0))
+    assert table.price((8, 32), Dense()).point.weight_bytes is None  # fewer channels: other weights
+    silent = table_of(row(8.0, energy_mj=4.0), row(6.0, "unstructured@0.5"), row(2.0, "unstructured@0.9"))
+    assert silent.price(FULL, Unstructured(0.7)).point.energy_mj is None
+
+
+def test_intervals_are_the_widest_of_spread_residual_and_floor() -> None:
+    steady = table_of(row(8.0), *(row(8.0 * (1 - s), f"unstructured@{s:g}") for s in (0.5, 0.7, 0.9)))
+    assert steady.price(FULL, Unstructured(0.6)).half_width == FLOORS["interpolated"]
+    assert steady.price(FULL, Dense()).half_width == FLOORS["exact"]
+    bent = table_of(row(8.0), row(6.0, "unstructured@0.5"), row(2.0, "unstructured@0.7"), row(1.8, "unstructured@0.9"))
+    between = (6.0 + 1.8) / 2  # what its neighbours say of the row at 0.7
+    assert bent.price(FULL, Unstructured(0.6)).half_width == pytest.approx(between / 2.0 - 1.0)
+    far = table_of(row(8.0), row(6.0, "unstructured@0.3"), row(1.0, "unstructured@0.9"))
+    assert far.price(FULL, Unstructured(0.6)).half_width == 0.19  # two points far apart say little about between
+    noisy = table_of(row(8.0, latency_std_ms=4.0))
+    assert noisy.price(FULL, Dense()).half_width == 0.5
+
+
+def test_partners_are_added_up_and_a_share_is_taken() -> None:
+    rows = [row(8.0), row(4.0, "keep2of4"), ProfileRow(layer="b", latency_ms=2.0)]
+    both = table_of(*rows)
+    assert priced(both, FULL, Dense()) == (10.0, "exact")
+    assert priced(both, FULL, NM(2, 4)) == (10.0, "dense_fallback")  # "b" has no such row
+    assert priced(table_of(*rows, rules=TableRules(share=0.5)), FULL, Dense()) == (5.0, "scaled")
 
 
 times = st.floats(0.01, 100)

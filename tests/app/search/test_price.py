@@ -11,7 +11,8 @@ from app.search.price import CostTable, Remembered, cost_table, option_ms, price
 from app.search.space import Space, space
 from app.search.spec import SearchSpec
 from costmodels.base import CostModel
-from costmodels.catalogue import accelerator_profile, cost_model, network_cost
+from costmodels.catalogue import accelerator_profile, cost_model
+from costmodels.network import network_cost
 from costmodels.profile import Profile, ProfileRow
 from pruning.layers import ModelSpec
 from pruning.patterns import Channel

@@ -1,0 +1,1 @@
+"""How close cost models come to figures that nobody here made up. `python -m benchmarks.fidelity`."""

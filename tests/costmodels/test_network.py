@@ -1,0 +1,117 @@
+"""Prices of whole plans: groups that do not add up, and many plans at once against one at a time."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costmodels.base import LayerCost, NetworkGroup, Source
+from costmodels.match import match
+from costmodels.network import PlanPricer, network_cost
+from costmodels.profile import Profile, ProfileGroup, ProfileRow
+from costmodels.profile_table import profile_table
+from pruning.layers import LayerSpec, ModelSpec
+from pruning.patterns import NM, Channel, Dense, Pattern, Unstructured
+from pruning.plan import PruningPlan
+from tests.costmodels.models import blocks, chain, conv, group, model_of, shared_stage
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A cost model without rows: every weight that is left takes a time, and so does every layer."""
+
+    groups: tuple[NetworkGroup, ...] = ()
+    name: str = "by hand"
+    batch: int = 1
+    precision: str = "float32"
+    overhead_ms: float = 0.25
+    overhead_source: Source = "measured"
+    half_width: float | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
+        self.asked.append(dense.name)
+        return LayerCost(now.weights * pattern.density * 1e-3 + 0.5, "measured", "exact")
+
+
+def test_layers_beside_each_other_take_the_time_of_the_slowest() -> None:
+    model = shared_stage()
+    beside = NetworkGroup(rule="parallel_max", layers=("stem", "branch"))
+    plan = PruningPlan(pruner="", patterns={"stem": Unstructured(0.5)})
+    one_by_one = network_cost(model, plan, ByHand())
+    together = network_cost(model, plan, ByHand((beside,)))
+    assert together.latency_ms == pytest.approx(one_by_one.latency_ms - one_by_one.layers["stem"].latency_ms)
+    assert sum(together.sources.values()) == pytest.approx(1.0)
+
+
+def test_a_cluster_runs_sparse_only_when_it_has_enough_zeros_together() -> None:
+    model = chain((16, 16))
+    cluster = NetworkGroup(rule="cluster_threshold", layers=("c0", "c1"), min_sparsity=0.66)
+
+    def latency_ms(first: float, second: float) -> float:
+        plan = PruningPlan(pruner="", patterns={"c0": Unstructured(first), "c1": Unstructured(second)})
+        return network_cost(model, plan, ByHand((cluster,))).latency_ms
+
+    dense_ms = network_cost(model, PruningPlan(pruner=""), ByHand()).latency_ms
+    assert latency_ms(0.0, 0.75) == dense_ms  # 0.63 of both together
+    assert latency_ms(0.0, 0.8) == pytest.approx(dense_ms - 0.8 * 16 * 16 * 9 * 1e-3)
+
+
+def test_a_profile_brings_its_groups_in_the_models_names() -> None:
+    model = chain((16, 16))
+    rows = tuple(ProfileRow(layer=f"module.{la.name}", latency_ms=2.0) for la in model.layers)
+    groups = (ProfileGroup(rule="parallel_max", members=("module.c0", "module.c1")),)
+    profile = Profile(name="p", device="d", batch=1, precision="float32", source="measured", rows=rows, groups=groups)
+    priced = profile_table(profile, model, match(profile, model))
+    assert priced.groups == (NetworkGroup(rule="parallel_max", layers=("c0", "c1")),)
+    assert network_cost(model, PruningPlan(pruner=""), priced).latency_ms == pytest.approx(4.0)
+
+
+def concat() -> ModelSpec:
+    """One reader of two groups."""
+    left, right, reader = conv("left", 3, 8), conv("right", 3, 12), conv("reader", 20, 10)
+    return model_of([left, right, reader], [group("l", [left], [reader]), group("r", [right], [reader])])
+
+
+MODELS = {"chain": chain((16, 24)), "blocks": blocks(count=2), "stage": shared_stage(), "concat": concat()}
+GROUPS = {
+    "none": (),
+    "parallel": (NetworkGroup(rule="parallel_max", layers=("FIRST", "SECOND")),),
+    "cluster": (NetworkGroup(rule="cluster_threshold", layers=("FIRST", "SECOND"), min_sparsity=0.5),),
+}
+OPTIONS: tuple[Pattern, ...] = (Dense(), Unstructured(0.5), Unstructured(0.9), NM(2, 4), Channel(0.25), Channel(0.6))
+
+
+@given(st.sampled_from(sorted(MODELS)), st.sampled_from(sorted(GROUPS)), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_many_at_once_are_priced_like_one_at_a_time(name: str, grouped: str, seed: int) -> None:
+    model, generator = MODELS[name], np.random.default_rng(seed)
+    names = [layer.name for layer in model.layers]
+    groups = tuple(
+        NetworkGroup(rule=g.rule, layers=tuple(names[:2]), min_sparsity=g.min_sparsity) for g in GROUPS[grouped]
+    )
+    choices = generator.integers(0, len(OPTIONS), size=(7, len(names)))
+    for column, layer in enumerate(names):
+        removable = model.group_of(layer)
+        if removable is None:  # no channels to lose
+            choices[:, column] %= 4
+        else:  # all producers of a group choose alike
+            choices[:, column] = choices[:, names.index(removable.producers[0])]
+    pricer = PlanPricer(model, dict.fromkeys(names, OPTIONS), ByHand(groups))
+    plans = [
+        PruningPlan(pruner="", patterns={n: OPTIONS[c] for n, c in zip(names, row, strict=True)}) for row in choices
+    ]
+    slow = [network_cost(model, plan, ByHand(groups)).latency_ms for plan in plans]
+    np.testing.assert_allclose(pricer.latency_ms(choices), slow, rtol=1e-12)
+
+
+def test_a_price_is_asked_for_once() -> None:
+    model, cost_model = chain((16, 24)), ByHand()
+    pricer = PlanPricer(model, {layer.name: OPTIONS[:4] for layer in model.layers}, cost_model)
+    choices = np.random.default_rng(0).integers(0, 4, size=(50_000, 3))
+    pricer.latency_ms(choices)
+    assert len(cost_model.asked) == 12
+    pricer.latency_ms(choices)
+    assert len(cost_model.asked) == 12
