@@ -1,7 +1,8 @@
 """`Accelerator`: a named target as data, every number with its status and source; and the catalogue of them.
 
 The entries are TOML files beside this module. A number that nobody could source is absent and named under
-`unknown`; the models then leave its term out and never invent it.
+`unknown`; the models then leave its term out and never invent it. `kind` says which model prices the entry: a
+roofline (one memory), a systolic array, or the largest of several resources.
 """
 
 import tomllib
@@ -10,103 +11,79 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib import resources
-from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from costmodels.energy import Energy
 from costmodels.errors import AcceleratorError
-from pruning.layers import LayerSpec
-from pruning.patterns import NM, Pattern, Unstructured
+from costmodels.figures import Figure, Status, with_figures
+from costmodels.resources import Memory
+from costmodels.storage import BITS
+from costmodels.systolic import Array
+from costmodels.zeros import ZeroRule, implies, kept_share
 
-Status = Literal["published", "fitted", "recalled", "assumed"]
-_STATUSES = ("published", "fitted", "recalled", "assumed")
+__all__ = [
+    "Accelerator",
+    "Figure",
+    "Kind",
+    "Status",
+    "ZeroRule",
+    "from_toml",
+    "implies",
+    "kept_share",
+    "load",
+    "names",
+]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One number with where it comes from; `recalled` means nobody re-read the source."""
-
-    value: float
-    status: Status
-    source: str
-
-    def __post_init__(self) -> None:
-        if not (isfinite(self.value) and self.value > 0):
-            raise AcceleratorError(f"{self.value!r} is not a positive finite number")
-        if self.status not in _STATUSES:
-            raise AcceleratorError(f"status {self.status!r} is not one of {', '.join(_STATUSES)}")
-        if not self.source.strip():
-            raise AcceleratorError(f"the number {self.value!r} has no source")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZeroRule:
-    """Which zeros a device turns into time, on which layers, and how much of the dense compute time is left.
-
-    `unstructured`: density x imbalance. `nm`: `time_share`, for `keep` of `group` and whatever satisfies it.
-    """
-
-    pattern: Literal["unstructured", "nm"]
-    precisions: tuple[str, ...]
-    ops: tuple[str, ...] = ("conv1d", "conv2d", "linear")
-    imbalance: Figure | None = None
-    time_share: Figure | None = None
-    keep: int = 0
-    group: int = 0
-    in_channels_multiple: int = 1
-    out_channels_multiple: int = 1
-    in_channels_min: int = 1
-    out_channels_min: int = 1
-
-    def __post_init__(self) -> None:
-        figure = self.imbalance if self.pattern == "unstructured" else self.time_share
-        if figure is None:
-            raise AcceleratorError("an unstructured rule needs imbalance, an nm rule needs time_share")
-        if self.pattern == "nm":
-            NM(self.keep, self.group)
-
-    def time_left(self, layer: LayerSpec, pattern: Pattern, precision: str) -> float | None:
-        """Share of the dense compute time that is left, or None where the rule does not apply."""
-        if precision not in self.precisions or not self._fits(layer):
-            return None
-        if self.pattern == "unstructured" and isinstance(pattern, Unstructured | NM):
-            assert self.imbalance is not None
-            return kept_share(layer, pattern) * self.imbalance.value
-        if self.pattern == "nm" and isinstance(pattern, NM) and implies(pattern, NM(self.keep, self.group)):
-            assert self.time_share is not None
-            return self.time_share.value
-        return None
-
-    def _fits(self, layer: LayerSpec) -> bool:
-        inputs = layer.in_channels // layer.groups
-        return (
-            layer.op in self.ops
-            and inputs >= self.in_channels_min
-            and layer.out_channels >= self.out_channels_min
-            and inputs % self.in_channels_multiple == 0
-            and layer.out_channels % self.out_channels_multiple == 0
-        )
+Kind = Literal["roofline", "systolic", "resources"]
+_EXPECTED: Mapping[Kind, tuple[str, ...]] = {  # what an entry states, or explains under `unknown`
+    "roofline": ("memory_bytes_per_s", "layer_overhead_ms", "in_channel_quantum", "out_channel_quantum", "energy"),
+    "systolic": ("memory_bytes_per_s", "layer_overhead_ms", "energy"),
+    "resources": ("layer_overhead_ms", "in_channel_quantum", "out_channel_quantum", "energy"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accelerator:
-    """A target of the catalogue. Missing figures are None and explained in `unknown`."""
+    """A target of the catalogue. Missing figures are None and explained in `unknown`.
+
+    `error` is the relative error to expect of a layer's price, where it is more than the 25 % that every price has.
+    """
 
     name: str
     title: str
     device: str
     summary: str
+    kind: Kind = "roofline"
     peak_macs_per_s: Mapping[str, Figure]  # by precision
     memory_bytes_per_s: Figure | None = None
+    memories: Mapping[str, Memory] = field(default_factory=dict)  # resources only
+    array: Array | None = None  # systolic only
     layer_overhead_ms: Figure | None = None
-    channel_quantum: Figure | None = None  # input and output channels are processed in multiples of this
+    in_channel_quantum: Figure | None = None  # channels are processed in multiples of these
+    out_channel_quantum: Figure | None = None
+    winograd: Figure | None = None  # times fewer multiply-adds in 3 x 3 convolutions of stride 1; resources only
+    energy: Energy | None = None
+    error: Figure | None = None
     zeros: tuple[ZeroRule, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise AcceleratorError(f"accelerator {self.name!r}: kind {self.kind!r} is not one of {get_args(Kind)}")
         if not self.peak_macs_per_s:
             raise AcceleratorError(f"accelerator {self.name!r} states no peak_macs_per_s for any precision")
-        for absent in ("memory_bytes_per_s", "layer_overhead_ms", "channel_quantum"):
+        for precision in self.peak_macs_per_s:
+            if precision not in BITS:
+                raise AcceleratorError(
+                    f"accelerator {self.name!r}: precision {precision!r} is not one of {', '.join(BITS)}"
+                )
+        if (self.kind == "systolic") != (self.array is not None) or (self.kind == "resources") != bool(self.memories):
+            raise AcceleratorError(
+                f"accelerator {self.name!r}: a systolic entry, and only it, has an array; a resources entry, and "
+                "only it, has memories"
+            )
+        for absent in _EXPECTED[self.kind]:
             if getattr(self, absent) is None and absent not in self.unknown:
                 raise AcceleratorError(
                     f"accelerator {self.name!r} has no {absent}: give it with a source, or say why under [unknown]"
@@ -117,32 +94,20 @@ class Accelerator:
         """The precisions it can be priced at."""
         return tuple(sorted(self.peak_macs_per_s))
 
+    @property
+    def all_memories(self) -> Mapping[str, Memory]:
+        """Its memories by name; the only one of a roofline or an array is `memory` and carries everything."""
+        if self.memory_bytes_per_s is None:
+            return self.memories
+        return {"memory": Memory(bytes_per_s=self.memory_bytes_per_s)}
+
     def to_json(self) -> dict[str, Any]:
         """Everything about it, for people and pages."""
         return {**asdict(self), "precisions": list(self.precisions), "rewards": list(self.rewards())}
 
     def rewards(self) -> tuple[str, ...]:
-        """What it turns into time, in words; every device rewards removed channels."""
-        words = [f"keep{r.keep}of{r.group}" if r.pattern == "nm" else r.pattern for r in self.zeros]
-        return ("channel", *dict.fromkeys(words))
-
-
-def kept_share(layer: LayerSpec, pattern: Unstructured | NM) -> float:
-    """Share of the weights that may be non-zero, a ragged tail counted as it is kept."""
-    if isinstance(pattern, Unstructured):
-        return pattern.density
-    inputs = layer.in_channels // layer.groups
-    full, tail = divmod(inputs, pattern.group)
-    return (full * pattern.keep + min(pattern.keep, tail)) / inputs
-
-
-def implies(strict: NM, loose: NM) -> bool:
-    """Whether weights that satisfy `strict` always satisfy `loose` (keep1of4 satisfies keep2of4)."""
-    if strict.group % loose.group == 0:
-        return strict.keep <= loose.keep
-    if loose.group % strict.group == 0:
-        return strict.keep * (loose.group // strict.group) <= loose.keep
-    return False
+        """What it turns into time, in words; every device rewards removed channels, gating saves energy alone."""
+        return ("channel", *dict.fromkeys(rule.word for rule in self.zeros if rule.effect != "gate"))
 
 
 def names() -> tuple[str, ...]:
@@ -160,27 +125,24 @@ def load(name: str) -> Accelerator:
     """
     if name not in names():
         raise AcceleratorError(f"accelerator {name[:60]!r} is not in the catalogue: {', '.join(names())}")
-    raw = resources.files("costmodels").joinpath("accelerators", f"{name}.toml").read_bytes()
-    try:
-        return from_toml(name, raw)
-    except (TypeError, KeyError, tomllib.TOMLDecodeError) as error:
-        raise AcceleratorError(f"catalogue entry {name!r} is broken: {error}") from error
+    return from_toml(name, resources.files("costmodels").joinpath("accelerators", f"{name}.toml").read_bytes())
 
 
 def from_toml(name: str, raw: bytes) -> Accelerator:
-    """Read an entry; its digest is that of the bytes."""
-    fields: dict[str, Any] = tomllib.loads(raw.decode())
-    for key in ("memory_bytes_per_s", "layer_overhead_ms", "channel_quantum"):
-        if key in fields:
-            fields[key] = Figure(**fields[key])
-    fields["peak_macs_per_s"] = {p: Figure(**f) for p, f in fields["peak_macs_per_s"].items()}
-    fields["zeros"] = tuple(_rule(rule) for rule in fields.get("zeros", ()))
-    return Accelerator(name=name, digest=sha256(raw).hexdigest(), **fields)
+    """Read an entry; its digest is that of the bytes.
 
-
-def _rule(fields: Mapping[str, Any]) -> ZeroRule:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    for key in ("imbalance", "time_share"):
-        if key in values:
-            values[key] = Figure(**values[key])
-    return ZeroRule(**values)
+    Raises:
+        AcceleratorError: names what is wrong with it.
+    """
+    try:
+        fields: dict[str, Any] = with_figures(tomllib.loads(raw.decode()))
+        fields["zeros"] = tuple(ZeroRule(**rule) for rule in fields.get("zeros", ()))
+        fields["memories"] = {key: Memory(**memory) for key, memory in fields.get("memories", {}).items()}
+        for key, made in (("array", Array), ("energy", Energy)):
+            if key in fields:
+                fields[key] = made(**fields[key])
+        return Accelerator(name=name, digest=sha256(raw).hexdigest(), **fields)
+    except AcceleratorError as error:
+        raise AcceleratorError(f"catalogue entry {name!r}: {error}") from error
+    except (TypeError, AttributeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AcceleratorError(f"catalogue entry {name!r} is broken: {error}") from error
