@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,9 @@ from pruning.errors import PlanError
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
 from pruning.masked import MaskedWeight, SharedMask, Slice, find_tensor
 from pruning.masks import Sparse, spread
-from pruning.patterns import NM, Dense, Pattern, Unstructured
+from pruning.patterns import Channel, Dense, Kernel, Pattern
 from pruning.plan import PruningPlan
-from pruning.pruners import make
+from pruning.pruners import Pruner, check, make
 from pruning.recover import Batch, Loss, RecoverStep, RecoveryConfig, recover, reestimate_batch_norm
 from pruning.verify import PruningReport, verify
 
@@ -53,19 +54,19 @@ class Pruned:
 
 
 class Pruning:
-    """One model being pruned: a copy of `net` under the masks of `plan`.
+    """One model being pruned: a copy of `net` under the masks of `plan`; pruners that draw do so from `seed`.
 
     Raises:
         PlanError: a plan that does not fit the model.
     """
 
-    def __init__(self, net: nn.Module, spec: ModelSpec, plan: PruningPlan) -> None:
+    def __init__(self, net: nn.Module, spec: ModelSpec, plan: PruningPlan, seed: int = 0) -> None:
         self.net = deepcopy(net)
         self.spec = spec
         self.plan = plan
         self._shared = _shared_masks(self.net, spec, plan)
         self._weights = _masked_weights(self.net, spec, plan, self._shared)
-        masked.attach(self.net, self._weights)
+        masked.attach(self.net, self._weights, seed)
 
     def recover(self, run: RecoveryRun) -> Iterator[RecoverStep]:
         """Train under the masks, a step at a time; see `pruning.recover.recover`."""
@@ -87,16 +88,21 @@ class Pruning:
         if statistics is not None:
             reestimate_batch_norm(self.net, statistics)
         self.net.eval()
-        report = self._with_gaps(verify(self.net, self.spec, self.plan, kept))
+        report = self._with_hardening(verify(self.net, self.spec, self.plan, kept))
         return Pruned(net=self.net, report=report, kept={n: k.nonzero().flatten() for n, k in kept.items()})
 
-    def _with_gaps(self, report: PruningReport) -> PruningReport:
+    def _with_hardening(self, report: PruningReport) -> PruningReport:
+        """The report, with what the pruners saw as their masks became binary."""
         own = {layer.name: self._weights.get(layer.parameter) for layer in self.spec.layers}
-        gaps = {name: mask.pruner.gap for name, mask in own.items() if mask and mask.pruner}
+        found = {name: _hardening(mask.pruner) for name, mask in own.items() if mask and mask.pruner}
         return PruningReport(
-            layers=tuple(replace(layer, gap=gaps.get(layer.name, 0.0)) for layer in report.layers),
-            groups=tuple(replace(group, gap=self._shared[group.name].pruner.gap) for group in report.groups),
+            layers=tuple(replace(layer, **found.get(layer.name, {})) for layer in report.layers),
+            groups=tuple(replace(group, **_hardening(self._shared[group.name].pruner)) for group in report.groups),
         )
+
+
+def _hardening(pruner: Pruner) -> dict[str, Any]:
+    return {"gap": pruner.gap, "sharpness": pruner.sharp, "warnings": pruner.warnings}
 
 
 def prune(
@@ -111,7 +117,7 @@ def prune(
     Raises:
         PlanError, RecoveryError, ConstraintError: see `Pruning`.
     """
-    run = Pruning(net, spec, plan)
+    run = Pruning(net, spec, plan, recovery.seed if recovery else 0)
     if recovery is None:
         return run.finish()
     for step in run.recover(recovery):
@@ -162,19 +168,29 @@ def _masked_weights(
     net: nn.Module, spec: ModelSpec, plan: PruningPlan, shared: Mapping[str, SharedMask]
 ) -> dict[str, MaskedWeight]:
     """The masks of single weights, by parameter: a layer's own pattern, and slices of the shared masks."""
-    make(plan.pruner, Unstructured(0.0), plan.settings)  # so that a plan without patterns is checked too
+    check(plan.pruner, plan.settings)  # a plan without patterns too
     own = {}
     for layer in spec.layers:
         _check_weight(find_tensor(net, layer.parameter), layer)
-        if isinstance(pattern := plan.pattern(layer.name), Unstructured | NM):
-            own[layer.parameter] = make(plan.pruner, pattern, plan.settings)
+        if isinstance(pattern := plan.pattern(layer.name), Dense | Channel):
+            continue
+        if isinstance(pattern, Kernel) and not layer.kernel:
+            raise PlanError(
+                f"layer {layer.name!r} is {layer.op} and has no 2-D kernels: a kernel would be a single weight; "
+                "use unstructured, n:m or block for it"
+            )
+        own[layer.parameter] = make(plan.pruner, pattern, plan.settings)
     slices: dict[str, list[Slice]] = {}
     for group in spec.groups:
         for cut in group.cuts:
             if group.name in shared and cut.role != "follower":
                 slices.setdefault(cut.parameter, []).append(Slice(shared[group.name], cut))
     read = [name for name, parts in slices.items() if any(part.cut.role == "consumer" for part in parts)]
-    return {name: MaskedWeight(own.get(name), slices.get(name, ())) for name in dict.fromkeys([*own, *read])}
+    turned = {layer.parameter for layer in spec.layers if layer.transposed}
+    return {
+        name: MaskedWeight(own.get(name), slices.get(name, ()), transposed=name in turned)
+        for name in dict.fromkeys([*own, *read])
+    }
 
 
 def _sparse(pattern: Pattern) -> Sparse:

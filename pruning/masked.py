@@ -4,11 +4,11 @@ Weights are named by their dotted parameter names, on any `nn.Module`. `attach` 
 `torch.nn.utils.parametrize`, so the model's own code and optimisers see nothing new; `bake` gives back the
 plain module classes and parameters, with exact zeros.
 
-A channel group has one `SharedMask`, made from the norms of its producers' slices. Its soft mask multiplies
-the weights of the group's *consumers* only: a scale on the producing side would be undone by batch norm.
+Pruners may have parameters of their own (`score_parameters`), terms of the loss (`penalties`), want the gradient
+of the effective weight, and zero stored weights; this file carries all four between them and the training.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,105 +17,122 @@ from torch.nn.utils import parametrize
 
 from pruning import masks
 from pruning.errors import PlanError
-from pruning.importance import channel_norms
+from pruning.importance import widened
 from pruning.layers import Cut
-from pruning.pruners.base import Pruner
+from pruning.pruners.base import Pruner, match_buffers
+from pruning.shared import SharedMask, Slice
 
-
-class SharedMask(nn.Module):
-    """The mask of one channel group, `channels` long; every slice of the group reads this one."""
-
-    def __init__(self, pruner: Pruner, producers: Iterable[tuple[Tensor, Cut]], channels: int) -> None:
-        super().__init__()
-        self.pruner = pruner
-        self.channels = channels
-        self._producers = tuple(producers)  # a tuple, so that they are not registered a second time
-
-    def norms(self) -> Tensor:
-        """What each channel is judged by."""
-        return channel_norms(self._producers, self.channels)
-
-    def forward(self) -> Tensor:
-        """The mask now: soft, or bool once hardened."""
-        fixed = self.pruner.fixed
-        mask: Tensor = self.pruner(self.norms()) if fixed is None else fixed
-        return mask
-
-    @torch.no_grad()
-    def kept(self) -> Tensor:
-        """The channels that survive if the mask becomes binary now: bool."""
-        return self.pruner.kept(self.norms())
-
-    @torch.no_grad()
-    def advance(self, progress: float) -> None:
-        """Move to a share of recovery in [0, 1]."""
-        self.pruner.advance(self.norms(), progress)
-
-
-class Slice(nn.Module):
-    """Where a shared mask lies in one parameter."""
-
-    def __init__(self, shared: SharedMask, cut: Cut) -> None:
-        super().__init__()
-        self.shared = shared
-        self.cut = cut
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """The mask as a factor of the weight; 1 where the group owns nothing."""
-        line = self._along(self.shared(), weight)
-        return line.reshape([-1 if dim == self.cut.dim else 1 for dim in range(weight.ndim)])
-
-    def kept(self, weight: Tensor) -> Tensor:
-        """The indices of the cut dimension that would survive now: bool."""
-        return self._along(self.shared.kept(), weight)
-
-    def _along(self, channels: Tensor, weight: Tensor) -> Tensor:
-        return masks.spread(channels, weight.shape[self.cut.dim], self.cut.offset, self.cut.repeat)
+__all__ = [
+    "MaskedWeight",
+    "SharedMask",
+    "Slice",
+    "advance",
+    "attach",
+    "bake",
+    "find_tensor",
+    "penalties",
+    "pruners",
+    "score_parameters",
+    "set_progress",
+]
 
 
 class MaskedWeight(nn.Module):
     """The parametrisation: a weight under its own pruner, its group's shared masks, or both.
 
     The layer's own pattern is laid over the rows and columns that its groups keep, as it will be once they
-    are cut: 2 of 4 inputs then means 2 of 4 *remaining* inputs.
+    are cut: 2 of 4 inputs then means 2 of 4 *remaining* inputs. The weight of a `transposed` layer has its inputs
+    first; its pruner sees it the other way round.
     """
 
-    def __init__(self, pruner: Pruner | None = None, slices: Sequence[Slice] = ()) -> None:
+    def __init__(self, pruner: Pruner | None = None, slices: Sequence[Slice] = (), *, transposed: bool = False) -> None:
         super().__init__()
         self.pruner = pruner
+        self.transposed = transposed
         self.slices = nn.ModuleList(slices)
         self._block: tuple[Tensor, ...] | None = None  # where the pruner rules; None: everywhere
+        self.gradient: Tensor | None
+        self.register_buffer("gradient", None)  # of the effective weight, since the last advance; if wanted
 
     def forward(self, weight: Tensor) -> Tensor:
         """The masked weight; masks and products are at least fp32, the result is in the weight's type."""
-        masked = weight if self.pruner is None else weight * self._own(weight, self.pruner)
-        for part in self._parts():
-            if part.cut.role == "consumer":
-                masked = masked * part(weight)
-        return masked.to(weight.dtype)
+        masked = weight
+        if self.pruner is not None:
+            masked = self._turned(self._own(self._turned(weight), self.pruner))
+        for part in self.consumed():
+            masked = masked * part(weight)
+        masked = masked.to(weight.dtype)
+        masked = masked.contiguous() if self.transposed else masked
+        if masked.requires_grad and self._wants_gradient():
+            masked.register_hook(self._collect)  # type: ignore[no-untyped-call]
+        return masked
 
     def shared(self) -> Iterator[SharedMask]:
         """The shared masks this weight depends on."""
         return (part.shared for part in self._parts())
 
+    def consumed(self) -> Iterator[Slice]:
+        """The slices whose masks multiply this weight."""
+        return (part for part in self._parts() if part.cut.role == "consumer")
+
+    @torch.no_grad()
+    def begin(self, weight: Tensor, generator: torch.Generator) -> None:
+        """Make the pruners' state, once."""
+        for shared in self.shared():
+            shared.begin(generator)
+        if self.pruner is not None:
+            self.pruner.begin(self._turned(weight), generator)
+
     @torch.no_grad()
     def advance(self, weight: Tensor, progress: float) -> None:
         """Move to a share of recovery in [0, 1]; shared masks must have moved before."""
-        if self.pruner is None or self.pruner.fixed is not None:
+        for part in self.consumed():
+            _keep(weight, part.erased(weight))
+        if self.pruner is not None and self.pruner.fixed is None:
+            self._advance(self.pruner, self._turned(weight), progress, self._remaining(weight))
+        self.gradient = None
+
+    def _advance(self, pruner: Pruner, weight: Tensor, progress: float, block: tuple[Tensor, ...] | None) -> None:
+        if block is None or pruner.stateful:  # a state covers all the weight; only the last choice is among the rest
+            gradient = None if self.gradient is None else self._turned(self.gradient)
+            pruner.advance(weight, progress, gradient, block)
+            if pruner.erased is not None:
+                _keep(weight, masks.join(~pruner.erased, weight.shape, pruner.pattern))
             return
+        pruner.advance(weight[block], progress)
+        self._block = block if pruner.fixed is None else None
+        if pruner.fixed is not None:
+            everywhere = torch.ones(weight.shape, dtype=pruner.fixed.dtype, device=weight.device)
+            pruner.fixed = everywhere.index_put(block, pruner.fixed)
+
+    def _remaining(self, weight: Tensor) -> tuple[Tensor, ...] | None:
         sides: dict[int, Tensor] = {}
         for part in self._parts():
-            kept = part.kept(weight)
-            sides[part.cut.dim] = sides[part.cut.dim] & kept if part.cut.dim in sides else kept
-        self._block = masks.block(weight.shape, sides) if sides else None
-        self.pruner.advance(weight if self._block is None else weight[self._block], progress)
+            kept, dim = part.kept(weight), part.cut.dim ^ self.transposed
+            sides[dim] = sides[dim] & kept if dim in sides else kept
+        return masks.block(self._turned(weight).shape, sides) if sides else None
+
+    def _turned(self, weight: Tensor) -> Tensor:
+        return weight.transpose(0, 1) if self.transposed else weight
 
     def _own(self, weight: Tensor, pruner: Pruner) -> Tensor:
         if self._block is None:
-            mask: Tensor = pruner(weight)
-            return mask
-        inside: Tensor = pruner(weight[self._block])
-        return torch.ones_like(weight, dtype=inside.dtype).index_put(self._block, inside)
+            return pruner.masked(weight)
+        inside = pruner.masked(weight[self._block])
+        return weight.to(inside.dtype).index_put(self._block, inside)
+
+    def _wants_gradient(self) -> bool:
+        asked = [] if self.pruner is None else [self.pruner]
+        asked += [part.shared.pruner for part in self.consumed()]
+        return any(pruner.wants_gradient and pruner.fixed is None for pruner in asked)
+
+    @torch.no_grad()
+    def _collect(self, gradient: Tensor) -> None:
+        self.gradient = widened(gradient) + (0 if self.gradient is None else self.gradient)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        match_buffers(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _parts(self) -> Iterator[Slice]:
         for part in self.slices:
@@ -141,18 +158,20 @@ def find_tensor(model: nn.Module, name: str) -> Tensor:
     return found
 
 
-def attach(model: nn.Module, masked: Mapping[str, MaskedWeight]) -> None:
-    """Put the masks on, at the start of their progress. Changes `model`.
+def attach(model: nn.Module, masked: Mapping[str, MaskedWeight], seed: int = 0) -> None:
+    """Put the masks on, at the start of their progress. Changes `model`; pruners that draw do so from `seed`.
 
     Raises:
         PlanError: a name the model does not have, or a parameter that is parametrised already.
     """
+    generator = torch.Generator().manual_seed(seed)
     for name, parametrisation in masked.items():
-        find_tensor(model, name)
+        weight = find_tensor(model, name)
         path, _, leaf = name.rpartition(".")
         owner = model.get_submodule(path)
         if parametrize.is_parametrized(owner, leaf):
             raise PlanError(f"parameter {name!r} is parametrised already: remove that first")
+        parametrisation.begin(weight, generator)
         parametrize.register_parametrization(owner, leaf, parametrisation)
     set_progress(model, 0.0)
 
@@ -164,10 +183,32 @@ def set_progress(model: nn.Module, progress: float) -> None:
 
 def advance(masked: Sequence[tuple[MaskedWeight, Tensor]], progress: float) -> None:
     """Move masks and the shared masks they depend on; shared masks first, and each once."""
-    for shared in dict.fromkeys(shared for mask, _ in masked for shared in mask.shared()):
-        shared.advance(progress)
+    readers: dict[SharedMask, list[tuple[Tensor, Cut]]] = {s: [] for mask, _ in masked for s in mask.shared()}
+    for mask, _ in masked:
+        for part in mask.consumed():
+            if mask.gradient is not None:
+                readers[part.shared].append((mask.gradient, part.cut))
+    for shared, gradients in readers.items():
+        shared.advance(progress, gradients)
     for mask, weight in masked:
         mask.advance(weight, progress)
+
+
+def pruners(model: nn.Module) -> Iterator[Pruner]:
+    """Every pruner at work in the model, each once."""
+    return (module for module in model.modules() if isinstance(module, Pruner))
+
+
+def score_parameters(model: nn.Module) -> list[tuple[nn.Parameter, float]]:
+    """The pruners' own parameters, each with what multiplies its learning rate; never decayed nor clipped."""
+    return [(parameter, pruner.learning_rate) for pruner in pruners(model) for parameter in pruner.parameters()]
+
+
+def penalties(model: nn.Module) -> Tensor | None:
+    """What the pruners that are still soft add to the loss; None if nothing."""
+    soft = [pruner for pruner in pruners(model) if pruner.fixed is None]
+    terms = [term for pruner in soft if (term := pruner.penalty()) is not None]
+    return torch.stack(terms).sum() if terms else None
 
 
 def bake(model: nn.Module) -> None:
@@ -185,3 +226,8 @@ def _attached(model: nn.Module) -> Iterator[tuple[nn.Module, str, MaskedWeight, 
             for mask in chain:
                 if isinstance(mask, MaskedWeight):
                     yield owner, leaf, mask, chain.original
+
+
+def _keep(weight: Tensor, where: Tensor | None) -> None:
+    if where is not None:
+        weight.mul_(where)

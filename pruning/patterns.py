@@ -1,4 +1,4 @@
-"""Where zeros may fall: `Dense`, `Unstructured`, `NM`, `Channel`.
+"""Where zeros may fall: `Dense`, `Unstructured`, `NM`, `Block`, `Kernel`, `Channel`.
 
 A pattern says nothing about *which* weights become zero; that is a pruner's question. Sparsity is the share
 of zeros, in [0, 1). `NM(keep=1, group=4)` keeps one of four consecutive weights **along the input dimension**
@@ -84,6 +84,59 @@ class NM:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Whole tiles of `rows` output by `cols` input channels, at a fixed kernel position; edge tiles may be smaller.
+
+    Exactly `kept_count(tiles, sparsity)` tiles survive, at least one.
+    """
+
+    rows: int
+    cols: int
+    sparsity: float
+    kind = "block"
+
+    def __post_init__(self) -> None:
+        _check_sparsity(self.kind, self.sparsity)
+        if not (1 <= self.rows <= 256 and 1 <= self.cols <= 256):
+            raise PatternError(f"block {self.rows} x {self.cols} is impossible: both sides lie in 1 ... 256")
+
+    @property
+    def density(self) -> float:
+        """Share of tiles that survive, before rounding to whole tiles."""
+        return 1.0 - self.sparsity
+
+    def kept(self, tiles: int) -> int:
+        """Whole tiles that survive of `tiles`."""
+        return max(1, kept_count(tiles, self.sparsity))
+
+    def __str__(self) -> str:
+        return f"block{self.rows}x{self.cols}@{self.sparsity:g}"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Whole 2-D kernels: all positions of one output-input channel pair of a convolution. At least one survives."""
+
+    sparsity: float
+    kind = "kernel"
+
+    def __post_init__(self) -> None:
+        _check_sparsity(self.kind, self.sparsity)
+
+    @property
+    def density(self) -> float:
+        """Share of kernels that survive, before rounding to whole kernels."""
+        return 1.0 - self.sparsity
+
+    def kept(self, kernels: int) -> int:
+        """Whole kernels that survive of `kernels`."""
+        return max(1, kept_count(kernels, self.sparsity))
+
+    def __str__(self) -> str:
+        return f"kernel@{self.sparsity:g}"
+
+
+@dataclass(frozen=True)
 class Channel:
     """Whole output channels; the channels of a group go together. At least one channel survives."""
 
@@ -106,15 +159,23 @@ class Channel:
         return f"channel@{self.sparsity:g}"
 
 
-Pattern = Dense | Unstructured | NM | Channel
+Pattern = Dense | Unstructured | NM | Block | Kernel | Channel
 
 _KEEP_OF = re.compile(r"keep(\d{1,2})of(\d{1,2})")
 _BARE = re.compile(r"(\d{1,2}):(\d{1,2})")
-_SHARE = re.compile(r"(unstructured|channel)@(0(?:\.\d{1,9})?)")
+_SHARE = re.compile(r"(unstructured|kernel|channel)@(0(?:\.\d{1,9})?)")
+_BLOCK = re.compile(r"block(\d{1,3})x(\d{1,3})@(0(?:\.\d{1,9})?)")
+_SHARED: dict[str, type[Unstructured] | type[Kernel] | type[Channel]] = {
+    "unstructured": Unstructured,
+    "kernel": Kernel,
+    "channel": Channel,
+}
 
 
 def parse(text: str) -> Pattern:
-    """Read the text form (`dense`, `unstructured@0.8`, `keep2of4`, `channel@0.5`; also `2:4` where unambiguous).
+    """Read the text form; also `2:4`, where it is unambiguous.
+
+    `dense`, `unstructured@0.8`, `keep2of4`, `block4x1@0.5`, `kernel@0.5`, `channel@0.5`.
 
     Raises:
         PatternError: for anything else, with the accepted forms.
@@ -122,8 +183,9 @@ def parse(text: str) -> Pattern:
     if text == "dense":
         return Dense()
     if match := _SHARE.fullmatch(text):
-        share = float(match[2])
-        return Unstructured(share) if match[1] == "unstructured" else Channel(share)
+        return _SHARED[match[1]](float(match[2]))
+    if match := _BLOCK.fullmatch(text):
+        return Block(rows=int(match[1]), cols=int(match[2]), sparsity=float(match[3]))
     if match := _KEEP_OF.fullmatch(text):
         return NM(keep=int(match[1]), group=int(match[2]))
     if match := _BARE.fullmatch(text):
@@ -134,7 +196,9 @@ def parse(text: str) -> Pattern:
             f"'{text}' is ambiguous: papers use it for {few} kept and for {few} zeroed of {many}; "
             f"write keep{few}of{many} or keep{max(many - few, 1)}of{many}"
         )
-    raise PatternError(f"unknown pattern {text[:40]!r}: use dense, unstructured@0.8, keep2of4 or channel@0.5")
+    raise PatternError(
+        f"unknown pattern {text[:40]!r}: use dense, unstructured@0.8, keep2of4, block4x1@0.5, kernel@0.5 or channel@0.5"
+    )
 
 
 def to_json(pattern: Pattern) -> dict[str, Any]:
@@ -144,7 +208,9 @@ def to_json(pattern: Pattern) -> dict[str, Any]:
             return {"kind": "dense"}
         case NM(keep=keep, group=group):
             return {"kind": "nm", "keep": keep, "group": group}
-        case Unstructured(sparsity=sparsity) | Channel(sparsity=sparsity):
+        case Block(rows=rows, cols=cols, sparsity=sparsity):
+            return {"kind": "block", "rows": rows, "cols": cols, "sparsity": sparsity}
+        case Unstructured(sparsity=sparsity) | Kernel(sparsity=sparsity) | Channel(sparsity=sparsity):
             return {"kind": pattern.kind, "sparsity": sparsity}
 
 
@@ -160,8 +226,8 @@ def from_json(document: dict[str, Any]) -> Pattern:
             return Dense()
         case "nm", ["group", "keep"]:
             return NM(keep=int(fields["keep"]), group=int(fields["group"]))
-        case "unstructured", ["sparsity"]:
-            return Unstructured(float(fields["sparsity"]))
-        case "channel", ["sparsity"]:
-            return Channel(float(fields["sparsity"]))
+        case "block", ["cols", "rows", "sparsity"]:
+            return Block(int(fields["rows"]), int(fields["cols"]), float(fields["sparsity"]))
+        case ("unstructured" | "kernel" | "channel") as kind, ["sparsity"]:
+            return _SHARED[kind](float(fields["sparsity"]))
     raise PatternError(f"not a pattern: {str(document)[:80]}")

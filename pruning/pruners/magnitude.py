@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from pruning import masks
 from pruning.pruners.base import Pruner
 
 
@@ -10,7 +9,8 @@ class Magnitude(Pruner):
     """m = 1 for the largest |w| of each row of the pattern's table, 0 for the rest."""
 
     name = "magnitude"
+    paper = "Han et al. 2015, arXiv 1506.02626"
 
-    def soft(self, values: Tensor) -> Tensor:
+    def soft(self, table: Tensor) -> Tensor:
         """The mask itself, as floats: nothing about it is soft."""
-        return masks.mask(self.scores(values), self.pattern).float()
+        return self.choose(self.scores(table)).to(table.dtype)

@@ -3,19 +3,24 @@
 The mask is a function of the weights themselves, m(w) = sigmoid((w² - t²) / τ), with the threshold t halfway
 between the smallest weight kept and the largest dropped, taken anew every step as a constant. Every weight,
 dropped or not, has a gradient, dL/dw = g (m + 2 w²/τ · m (1 - m)), which is how weights come back.
+
+The paper's τ is absolute and suits layers whose threshold is near its √(10 τ) or above; in layers of smaller
+weights the mask stays far from binary and hardening costs accuracy. So t²/τ is reported, and warned about. The
+paper's own layer sparsities, one threshold over all layers after warm-up, are `pruning.allocate`'s "global".
+Unverified: whether the authors hold t constant, how n:m is ramped, what their last epochs do.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pruning import masks
 from pruning.errors import PlanError
-from pruning.importance import widened
-from pruning.masks import Sparse
 from pruning.patterns import NM
 from pruning.pruners import base
+from pruning.pruners.ramps import linear
+
+BINARY = 10.0  # t²/τ from which a weight of size 0 has m < 5e-5: below, hardening changes the layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,8 @@ class PDP(base.Pruner):
     """m(w) = sigmoid((w² - t²) / τ) over each row of the pattern's table."""
 
     name = "pdp"
+    paper = "Cho, Adya, Naik 2023, arXiv 2305.11203"
+    cost = "a selection of the threshold and one sigmoid a weight, every step"
     Settings = PDPSettings
     settings: PDPSettings
 
@@ -53,27 +60,51 @@ class PDP(base.Pruner):
         """Set by `harden`."""
         return self.settings.harden
 
-    def soft(self, values: Tensor) -> Tensor:
+    def soft(self, table: Tensor) -> Tensor:
         """The formula; see the top of the file."""
-        pattern = self.pattern_now()
-        table = masks.split(widened(values), pattern)
-        keep = masks.keep(values.shape, pattern)
-        if keep in (0, table.shape[1]):
-            return torch.full_like(values, float(keep > 0), dtype=table.dtype)
+        keep = self.quota(table)
+        if keep in (0, table.shape[1]) or not len(table):
+            return torch.full_like(table, float(keep > 0))
         t2 = midpoint(table.detach().abs(), keep).square()
-        tau = self.settings.tau_absolute or (self.settings.tau * t2).clamp_min(torch.finfo(t2.dtype).tiny)
-        soft = masks.join(torch.sigmoid((table.square() - t2) / tau), values.shape, pattern)
-        return 1 - self.ramp() * (1 - soft) if isinstance(pattern, NM) and self.ramp() < 1 else soft
+        tau = self.temperature(t2)
+        soft = torch.sigmoid((table.square() - self.threshold(table.detach(), t2, tau, keep)) / tau)
+        ramp = self.ramp()
+        return 1 - ramp * (1 - soft) if isinstance(self.pattern, NM) and ramp < 1 else soft
+
+    def threshold(self, table: Tensor, t2: Tensor, tau: Tensor | float, keep: int) -> Tensor:  # noqa: ARG002
+        """The square of the size at which a unit is kept by half: `rows x 1`. Here t² itself."""
+        return t2
+
+    def temperature(self, t2: Tensor) -> Tensor | float:
+        """τ, of each row or of all."""
+        return self.settings.tau_absolute or (self.settings.tau * t2).clamp_min(torch.finfo(t2.dtype).tiny)
 
     def ramp(self) -> float:
         """How far sparsity has grown towards the target, in [0, 1]."""
-        return min(1.0, self.progress / self.settings.ramp) if self.settings.ramp else 1.0
+        return linear(self.progress, 0.0, self.settings.ramp)
 
-    def pattern_now(self) -> Sparse:
-        """The pattern at the sparsity reached by now."""
-        if isinstance(self.pattern, NM):
-            return self.pattern
-        return replace(self.pattern, sparsity=self.pattern.sparsity * self.ramp())
+    def share(self) -> float:
+        """As `ramp`; a group of n:m has its counts from the start."""
+        return 1.0 if isinstance(self.pattern, NM) else self.ramp()
+
+    def sharpness(self, table: Tensor) -> float | None:
+        """t²/τ, the median over rows: how far from binary the mask is on its way to `hard`."""
+        keep = self.quota(table)
+        if keep in (0, table.shape[1]) or not len(table):
+            return None
+        if not self.settings.tau_absolute:
+            return 1 / self.settings.tau
+        return float(midpoint(table.abs(), keep).square().median()) / self.settings.tau_absolute
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Says when the mask was still far from binary as it hardened."""
+        if self.sharp is None or self.sharp >= BINARY:
+            return ()
+        return (
+            f"the soft mask was far from binary when it hardened: t²/τ is {self.sharp:.3g}, below {BINARY:g}, and "
+            f"the weights changed by {self.gap:.0%}; use a smaller tau or tau_absolute",
+        )
 
 
 def midpoint(magnitudes: Tensor, keep: int) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
 from pruning.masks import Sparse
-from pruning.patterns import NM, Channel, Unstructured
+from pruning.patterns import NM, Block, Kernel, Unstructured
 
 ELEMENTS: tuple[Sparse, ...] = (
     Unstructured(0.0),
@@ -120,22 +120,37 @@ def weight(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 
 
 def survivors(values: Tensor, pattern: Sparse) -> Tensor:
-    """Oracle: what survives by |value|, found one group at a time by plain Python sorting."""
+    """Oracle: what survives by the norm of its unit, found one row at a time by plain Python sorting."""
     kept = torch.zeros(values.shape, dtype=torch.bool)
-    for positions, count in _rows(values.shape, pattern):
-        best = sorted(range(len(positions)), key=lambda i: (-abs(float(values[positions[i]])), i))[:count]
-        for i in best:
-            kept[positions[i]] = True
+    for units, count in _rows(values.shape, pattern):
+        norms = [sum(float(values[p]) ** 2 for p in unit) for unit in units]
+        for i in sorted(range(len(units)), key=lambda i: (-norms[i], i))[:count]:
+            for p in units[i]:
+                kept[p] = True
     return kept
 
 
-def _rows(shape: torch.Size, pattern: Sparse) -> list[tuple[list[tuple[int, ...]], int]]:
+Unit = list[tuple[int, ...]]  # positions of the weights that go together
+
+
+def _rows(shape: torch.Size, pattern: Sparse) -> list[tuple[list[Unit], int]]:
     everywhere = [tuple(int(i) for i in p) for p in torch.ones(shape).nonzero()]
-    if isinstance(pattern, Channel):
-        return [(everywhere, max(1, int((1 - pattern.sparsity) * len(everywhere) + 1e-9)))]
-    if isinstance(pattern, Unstructured):
-        return [(everywhere, int((1 - pattern.sparsity) * len(everywhere) + 1e-9))]
-    rows: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    units: dict[tuple[int, ...], Unit] = {}
     for p in everywhere:
-        rows.setdefault((p[0], p[1] // pattern.group, *p[2:]), []).append(p)
-    return [(row, min(pattern.keep, len(row))) for row in rows.values()]
+        units.setdefault(_unit(p, pattern), []).append(p)
+    if isinstance(pattern, NM):
+        rows: dict[tuple[int, ...], list[Unit]] = {}
+        for p in everywhere:
+            rows.setdefault((p[0], p[1] // pattern.group, *p[2:]), []).append([p])
+        return [(row, min(pattern.keep, len(row))) for row in rows.values()]
+    least = 0 if isinstance(pattern, Unstructured) else 1
+    ordered = [units[key] for key in sorted(units)]
+    return [(ordered, max(least, int((1 - pattern.sparsity) * len(units) + 1e-9)))]
+
+
+def _unit(p: tuple[int, ...], pattern: Sparse) -> tuple[int, ...]:
+    if isinstance(pattern, Kernel):
+        return p[:2]
+    if isinstance(pattern, Block):
+        return (p[0] // pattern.rows, p[1] // pattern.cols, *p[2:])
+    return p

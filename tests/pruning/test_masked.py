@@ -7,10 +7,12 @@ from torch import nn
 from pruning.errors import PlanError
 from pruning.layers import Cut
 from pruning.masked import MaskedWeight, SharedMask, Slice, attach, bake, find_tensor, set_progress
-from pruning.patterns import NM, Channel, Unstructured
-from pruning.pruners import PRUNERS, make
+from pruning.masks import Sparse
+from pruning.patterns import NM, Block, Channel, Kernel, Unstructured
+from pruning.pruners import make
 from tests.pruning.small import small, survivors, weight
 
+BY_SIZE = ("magnitude", "gmp", "pdp", "idp")  # untrained, these keep the largest; the conformance suite has all
 PRODUCER = Cut(parameter="stem.weight", dim=0, role="producer")
 CONSUMER = Cut(parameter="body.weight", dim=1, role="consumer")
 
@@ -19,7 +21,7 @@ def shared(net: nn.Module, pruner: str = "pdp", sparsity: float = 0.5) -> Shared
     return SharedMask(make(pruner, Channel(sparsity), {}), [(find_tensor(net, "stem.weight"), PRODUCER)], 8)
 
 
-@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("name", BY_SIZE)
 def test_bake_leaves_plain_modules_the_same_parameters_and_exact_zeros(name: str) -> None:
     net = small()
     parameter, before = net.body.weight, net.body.weight.detach().clone()
@@ -81,7 +83,7 @@ def test_removed_channels_are_those_of_smallest_norm_over_all_slices() -> None:
     assert (net.body.weight.abs().amax(dim=(0, 2, 3)) > 0).sum() == 4
 
 
-@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("name", BY_SIZE)
 @pytest.mark.parametrize("pattern", [NM(keep=2, group=4), Unstructured(0.75)], ids=str)
 def test_a_layers_pattern_rules_over_the_columns_that_remain(name: str, pattern: NM | Unstructured) -> None:
     net = small()
@@ -135,3 +137,38 @@ def test_a_soft_mask_never_scales_its_own_producers() -> None:
     set_progress(net, 0.3)
     assert float(group().detach().min()) < 0.5
     assert torch.equal(net.body.weight, before)
+
+
+@pytest.mark.parametrize("pattern", [NM(keep=1, group=4), Block(4, 2, 0.5), Kernel(0.5)], ids=str)
+@pytest.mark.parametrize("name", BY_SIZE)
+def test_a_transposed_layers_inputs_come_first(name: str, pattern: Sparse) -> None:
+    net = nn.Sequential(nn.ConvTranspose2d(8, 6, 3, bias=False))
+    before = net[0].weight.detach().clone()
+    attach(net, {"0.weight": MaskedWeight(make(name, pattern, {}), transposed=True)})
+    set_progress(net, 0.1)
+    assert net(torch.ones(1, 8, 4, 4)).shape == (1, 6, 6, 6)
+    bake(net)
+    assert net[0].weight.is_contiguous()
+    assert torch.equal(net[0].weight, before * survivors(before.transpose(0, 1), pattern).transpose(0, 1))
+
+
+def test_a_transposed_layers_pattern_rules_over_the_inputs_that_remain() -> None:
+    net = small()
+    up = nn.ConvTranspose2d(8, 5, 3, bias=False)
+    net.up = up
+    before = up.weight.detach().clone()
+    group = shared(net, "magnitude", sparsity=0.25)
+    part = Slice(group, Cut(parameter="up.weight", dim=0, role="consumer"))
+    pattern = NM(keep=2, group=4)
+    attach(net, {"up.weight": MaskedWeight(make("magnitude", pattern, {}), [part], transposed=True)})
+    bake(net)
+    left = before[group.kept()]
+    assert torch.equal(up.weight[group.kept()] != 0, survivors(left.transpose(0, 1), pattern).transpose(0, 1))
+    assert not up.weight[~group.kept()].any()
+
+
+def test_the_memory_format_of_a_weight_is_kept() -> None:
+    net = nn.Conv2d(8, 6, 3, bias=False).to(memory_format=torch.channels_last)
+    attach(net, {"weight": MaskedWeight(make("pdp", Unstructured(0.5), {}))})
+    set_progress(net, 0.1)
+    assert net.weight.is_contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pruning.errors import PlanError
 from pruning.masks import Sparse, keep, split
-from pruning.patterns import NM, Channel, Unstructured
+from pruning.patterns import NM, Block, Channel, Kernel, Unstructured
 from pruning.pruners.pdp import PDP, midpoint
 from tests.pruning.small import survivors, weight
 
@@ -122,9 +122,8 @@ def test_the_ramp_is_the_papers(epoch: int, share: float) -> None:
     epsilon, epochs = 0.015, 100
     pruner = PDP(Unstructured(0.9), {"ramp": 1 / (epsilon * epochs), "harden": 1.0})
     pruner.progress = (epoch + 1) / epochs
-    now = pruner.pattern_now()
-    assert isinstance(now, Unstructured)
-    assert now.sparsity == pytest.approx(share)
+    assert 0.9 * pruner.share() == pytest.approx(share)
+    assert pruner.quota(torch.ones(1, 10**6)) == pytest.approx(10**6 * (1 - share), abs=1)
 
 
 def test_masks_start_dense_and_a_group_pattern_fades_in() -> None:
@@ -159,3 +158,27 @@ def test_the_gap_of_hardening_is_the_relative_change_of_the_weights() -> None:
 def test_settings_out_of_range_are_refused_with_the_range(settings: dict[str, float], complaint: str) -> None:
     with pytest.raises(PlanError, match=complaint):
         PDP(Unstructured(0.5), settings)
+
+
+@pytest.mark.parametrize("pattern", [Unstructured(0.8), NM(keep=2, group=4), Block(2, 2, 0.5), Kernel(0.5)], ids=str)
+def test_sharpness_is_t2_over_tau_and_a_mask_far_from_binary_is_warned_about(pattern: Sparse) -> None:
+    w = weight((8, 8, 3, 3))
+    table = split(w, pattern)
+    t2 = midpoint(table.abs(), keep(w.shape, pattern)).square().median()
+    for wanted in (2.0, 50.0):
+        pruner = PDP(pattern, {"tau_absolute": float(t2) / wanted})
+        pruner.advance(w, 0.3)
+        assert pruner.sharp is None
+        pruner.advance(w, 0.5)
+        assert pruner.sharp == pytest.approx(wanted, rel=1e-5)
+        assert bool(pruner.warnings) == (wanted < 10)
+        assert all(f"t²/τ is {wanted:.3g}, below 10" in text for text in pruner.warnings)
+
+
+def test_relative_tau_says_its_own_sharpness_and_the_default_is_just_sharp_enough() -> None:
+    pruner = PDP(Unstructured(0.5))
+    pruner.advance(weight((8, 8)), 1.0)
+    assert (pruner.sharp, pruner.warnings) == (10.0, ())
+    dense = PDP(Unstructured(0.0), {"tau": 5.0})
+    dense.advance(weight((8, 8)), 1.0)
+    assert (dense.sharp, dense.warnings) == (None, ())

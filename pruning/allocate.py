@@ -1,0 +1,223 @@
+"""Per-layer sparsities from one number, and from them a plan.
+
+| method  | rule                                                                                          |
+|---------|-----------------------------------------------------------------------------------------------|
+| uniform | the same sparsity everywhere                                                                  |
+| global  | one threshold over all units of all layers; PDP (arXiv 2305.11203) decides so after warm-up     |
+| erk     | density in proportion to sum(dims) / prod(dims), at most 1 (RigL, arXiv 1911.11134)             |
+
+The number is the share of zeros among the weights of the layers that the policy opens; published tables differ in
+this denominator. Units of different sizes (tiles, kernels, channels) are compared by the root mean square of their
+weights. No layer loses more than `Policy.most`; what it cannot lose, the others do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import floor, prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pruning import masks
+from pruning.errors import PlanError
+from pruning.importance import channel_norms, widened
+from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
+from pruning.masked import find_tensor
+from pruning.masks import Sparse
+from pruning.patterns import NM, Channel, Kernel, Pattern, Unstructured, kept_count
+from pruning.plan import PruningPlan
+from pruning.pruners import make
+
+Treatment = Literal["dense", "prune"]
+Method = Literal["uniform", "global", "erk"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Which layers stay dense: a first convolution, a last linear, depthwise convolutions; `most` any layer loses."""
+
+    first: Treatment = "dense"
+    last: Treatment = "dense"
+    depthwise: Treatment = "dense"
+    most: float = 0.99
+
+    def __post_init__(self) -> None:
+        for name in ("first", "last", "depthwise"):
+            if getattr(self, name) not in ("dense", "prune"):
+                raise PlanError(f"policy {name} {getattr(self, name)!r} is neither 'dense' nor 'prune'")
+        if not 0.0 <= self.most < 1.0:
+            raise PlanError(f"policy most {self.most!r} is outside [0, 1): a layer cannot lose everything")
+
+    def opens(self, spec: ModelSpec) -> tuple[LayerSpec, ...]:
+        """The layers that may be pruned."""
+        return tuple(layer for layer in spec.layers if not self._holds(layer, spec))
+
+    def _holds(self, layer: LayerSpec, spec: ModelSpec) -> bool:
+        first = layer is spec.layers[0] and layer.op != "linear" and self.first == "dense"
+        last = layer is spec.layers[-1] and layer.op == "linear" and self.last == "dense"
+        return first or last or (layer.depthwise and self.depthwise == "dense")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """What is to be spread over the layers: a pattern with the overall sparsity, by which method, where."""
+
+    pattern: Sparse
+    method: Method = "global"
+    policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise PlanError(f"there is no allocation {str(self.method)[:40]!r}; there are {sorted(_METHODS)}")
+        if isinstance(self.pattern, NM) and self.method != "uniform":
+            raise PlanError(f"{self.pattern} is the same in every layer: it leaves {self.method!r} nothing to spread")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """Layers that get one sparsity: a layer alone, or the producers of a channel group."""
+
+    layers: tuple[str, ...]
+    sizes: Tensor  # root mean square of each unit's weights
+    weights: int
+    dims: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def unit(self) -> float:
+        """Weights in one unit, on average: edge tiles are smaller."""
+        return self.weights / self.units
+
+    def most(self, share: float) -> int:
+        """How many units may go."""
+        return min(floor(share * self.units + 1e-9), self.units - 1)
+
+
+def allocate(
+    net: nn.Module, spec: ModelSpec, allocation: Allocation, pruner: str, settings: Mapping[str, float] | None = None
+) -> PruningPlan:
+    """The plan that spreads the allocation over the model's open layers.
+
+    Raises:
+        PlanError: nothing to prune, more asked for than the policy allows, or a pruner that does not fit.
+    """
+    make(pruner, allocation.pattern, settings or {})
+    patterns: dict[str, Pattern] = {}
+    for layer, sparsity in sparsities(net, spec, allocation).items():
+        pattern = allocation.pattern
+        patterns[layer] = pattern if isinstance(pattern, NM) else replace(pattern, sparsity=sparsity)
+    return PruningPlan(pruner=pruner, settings=dict(settings or {}), patterns=patterns)
+
+
+@torch.no_grad()
+def sparsities(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> dict[str, float]:
+    """The share of zeros of each open layer: as many units as asked for in all, to within one a layer.
+
+    Raises:
+        PlanError: nothing to prune, or more asked for than the policy allows.
+    """
+    pattern, policy = allocation.pattern, allocation.policy
+    pools = [pool for pool in _pools(net, spec, allocation) if pool.units]
+    if not pools:
+        raise PlanError(f"no layer is open to {pattern}: relax the policy {policy}")
+    if isinstance(pattern, NM):
+        return {layer: 1 - pattern.density for pool in pools for layer in pool.layers}
+    total = sum(pool.weights for pool in pools)
+    possible = sum(pool.most(policy.most) * pool.unit for pool in pools)
+    gone = total - kept_count(total, pattern.sparsity)
+    if gone > possible + max(pool.unit for pool in pools):
+        raise PlanError(
+            f"{pattern} asks for {gone} zeros of {total} weights, but at most {floor(possible)} can go without "
+            f"emptying a layer: ask for less than {possible / total:.4f} or raise the policy's most"
+        )
+    removed = _METHODS[allocation.method](pools, gone, policy.most)
+    return {layer: n / pool.units for pool, n in zip(pools, removed, strict=True) for layer in pool.layers}
+
+
+def _uniform(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
+    share = gone / sum(pool.weights for pool in pools)
+    return [min(round(share * pool.units), pool.most(most)) for pool in pools]
+
+
+def _global(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
+    """The smallest units of all layers together; those a layer must keep do not take part."""
+    sizes = torch.cat([pool.sizes.sort().values[: pool.most(most)] for pool in pools])
+    owners = torch.cat([torch.full((pool.most(most),), i) for i, pool in enumerate(pools)])
+    order = sizes.argsort(stable=True).to(owners.device)
+    weights = torch.tensor([pool.unit for pool in pools], dtype=torch.float64)[owners[order]]
+    count = int((weights.cumsum(0) <= gone + 1e-6).sum())
+    return torch.bincount(owners[order[:count]], minlength=len(pools)).tolist()
+
+
+def _erk(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
+    """Layers whose density would pass 1 are dense, and the rest is solved again."""
+    raw = [sum(pool.dims) / prod(pool.dims) for pool in pools]
+    free = set(range(len(pools)))
+    left = float(sum(pool.weights for pool in pools) - gone)
+    while free:
+        scale = left / sum(raw[i] * pools[i].weights for i in free)
+        full = {i for i in free if scale * raw[i] > 1}
+        if not full:
+            break
+        free -= full
+        left -= sum(pools[i].weights for i in full)
+    exact = [pool.units * (1 - scale * raw[i]) if i in free else 0.0 for i, pool in enumerate(pools)]
+    return _rounded(exact, pools, gone, most)
+
+
+def _rounded(exact: Sequence[float], pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
+    """Whole units near the exact numbers: largest remainders first, the sum as wanted; full layers pass theirs on."""
+    removed = [min(floor(n), pool.most(most)) for n, pool in zip(exact, pools, strict=True)]
+    left = gone - sum(n * pool.unit for n, pool in zip(removed, pools, strict=True))
+    while left > 1e-6:
+        able = [i for i, pool in enumerate(pools) if removed[i] < pool.most(most) and pool.unit <= left + 1e-6]
+        if not able:
+            break
+        best = max(able, key=lambda i: exact[i] - removed[i])
+        room = min(pools[best].most(most) - removed[best], floor(left / pools[best].unit + 1e-6))
+        step = max(1, min(floor(exact[best] - removed[best]), room))
+        removed[best] += step
+        left -= step * pools[best].unit
+    return removed
+
+
+_METHODS: dict[str, Callable[[Sequence[_Pool], int, float], list[int]]] = {
+    "uniform": _uniform,
+    "global": _global,
+    "erk": _erk,
+}
+
+
+def _pools(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> list[_Pool]:
+    pattern, opened = allocation.pattern, allocation.policy.opens(spec)
+    if isinstance(pattern, Channel):
+        names = {layer.name for layer in opened}
+        groups = [g for g in spec.groups if g.removable and g.producers and names.issuperset(g.producers)]
+        return [_group_pool(net, spec, group) for group in groups]
+    fitting = [layer for layer in opened if layer.kernel or not isinstance(pattern, Kernel)]
+    return [_layer_pool(net, layer, pattern) for layer in fitting]
+
+
+def _layer_pool(net: nn.Module, layer: LayerSpec, pattern: Sparse) -> _Pool:
+    weight = find_tensor(net, layer.parameter)
+    weight = weight.transpose(0, 1) if layer.transposed else weight
+    element = Unstructured(0.0) if isinstance(pattern, NM) else pattern
+    norms = masks.split(widened(weight), element).flatten().abs()
+    members = masks.split(torch.ones_like(weight, dtype=norms.dtype), element).flatten()  # norm of ones: √size
+    return _Pool(layers=(layer.name,), sizes=norms / members, weights=weight.numel(), dims=tuple(weight.shape))
+
+
+def _group_pool(net: nn.Module, spec: ModelSpec, group: ChannelGroup) -> _Pool:
+    makers = [(find_tensor(net, cut.parameter), cut) for cut in group.cuts if cut.role == "producer"]
+    per_channel = sum(weight.numel() // weight.shape[cut.dim] * cut.repeat for weight, cut in makers)
+    layer = spec.layer(group.producers[0])
+    return _Pool(
+        layers=group.producers,
+        sizes=channel_norms(makers, group.channels) / per_channel**0.5,
+        weights=per_channel * group.channels,
+        dims=(layer.out_channels, layer.in_channels // layer.groups, *layer.kernel),
+    )
