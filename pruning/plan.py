@@ -1,10 +1,10 @@
-"""`PruningPlan`: a pruner with its settings, and one pattern per layer. Immutable, JSON, hashable."""
+"""`PruningPlan`: a pruner with its settings, one pattern per layer, and post-steps. Immutable, JSON, hashable."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 from pruning import patterns
 from pruning.errors import PlanError
@@ -13,12 +13,74 @@ from pruning.patterns import Channel, Dense, Pattern
 
 
 @dataclass(frozen=True, kw_only=True)
+class Int8:
+    """Post-step: symmetric 8-bit weights with one scale per output channel."""
+
+    kind: ClassVar[str] = "int8"
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"kind": "int8"}`."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DKM:
+    """Post-step: each run of `dim` weights becomes one of 2 ** bits entries of the layer's palette."""
+
+    bits: int = 4
+    dim: int = 1
+    kind: ClassVar[str] = "dkm"
+
+    def __post_init__(self) -> None:
+        for name, value, most in (("bits", self.bits, 8), ("dim", self.dim, 16)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise PlanError(f"post-step dkm: {name} is {str(value)[:40]!r}, not a whole number in 1 ... {most}")
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"kind": "dkm", "bits": 4, "dim": 1}`."""
+        return {"kind": self.kind, "bits": self.bits, "dim": self.dim}
+
+
+PostStep = Int8 | DKM  # what is done to the weights after pruning
+_POST_STEPS: dict[str, type[Int8] | type[DKM]] = {"int8": Int8, "dkm": DKM}
+
+
+def post_step(document: Mapping[str, Any]) -> PostStep:
+    """Inverse of a post-step's `to_json`.
+
+    Raises:
+        PlanError: an unknown kind, or fields it does not have.
+    """
+    fields = {key: value for key, value in document.items() if key != "kind"}
+    kind = _POST_STEPS.get(str(document.get("kind")))
+    if kind is None:
+        raise PlanError(f"there is no post-step {str(document.get('kind'))[:40]!r}; there are {sorted(_POST_STEPS)}")
+    if unknown := sorted(set(fields) - set(kind.__dataclass_fields__)):
+        raise PlanError(f"post-step {kind.kind!r} has no field {str(unknown[0])[:40]!r}")
+    return kind(**fields)
+
+
+def check_post(steps: Sequence[PostStep]) -> None:
+    """Raises PlanError if there are several steps."""
+    if len(steps) > 1:
+        kinds = " and ".join(step.kind for step in steps)
+        raise PlanError(f"post-steps {kinds} each say how weights are stored: give one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruningPlan:
-    """Which pruner, with which settings, puts which pattern on which layer; a layer not named stays dense."""
+    """Which pruner, with which settings, puts which pattern on which layer; a layer not named stays dense.
+
+    `post` says how the weights are stored afterwards; at most one step.
+    """
 
     pruner: str
     settings: Mapping[str, float] = field(default_factory=dict)
     patterns: Mapping[str, Pattern] = field(default_factory=dict)
+    post: tuple[PostStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_post(self.post)
 
     def pattern(self, layer: str) -> Pattern:
         """The pattern of a layer, `Dense()` where the plan is silent."""
@@ -36,17 +98,19 @@ class PruningPlan:
         return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form; `from_json` is its inverse. Dense layers are left out."""
+        """JSON form; `from_json` is its inverse. Dense layers are left out, and so is `post` if it is empty."""
         shown = {name: patterns.to_json(p) for name, p in sorted(self.patterns.items()) if p != Dense()}
-        return {"pruner": self.pruner, "settings": dict(sorted(self.settings.items())), "patterns": shown}
+        document = {"pruner": self.pruner, "settings": dict(sorted(self.settings.items())), "patterns": shown}
+        return document | ({"post": [step.to_json() for step in self.post]} if self.post else {})
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "PruningPlan":
-        """Inverse of `to_json`; raises PatternError on a broken pattern."""
+        """Inverse of `to_json`; raises PatternError on a broken pattern, PlanError on a broken post-step."""
         return cls(
             pruner=document["pruner"],
             settings=dict(document["settings"]),
             patterns={name: patterns.from_json(p) for name, p in document["patterns"].items()},
+            post=tuple(post_step(step) for step in document.get("post", ())),
         )
 
     def kept_channels(self, model: ModelSpec) -> dict[str, int]:

@@ -1,0 +1,137 @@
+"""The front of the layer solvers: whole nets, sequential, verified; and the order of the methods."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pruning.calibrate import CalibrationError, collect
+from pruning.errors import PlanError
+from pruning.oneshot import SOLVERS, SolvedLayer, prune_layers, solve_layers
+from pruning.oneshot.refit import least_squares
+from pruning.patterns import NM, Block, Channel, Dense, Kernel, Pattern, Unstructured, kept_count
+from pruning.plan import PruningPlan
+from tests.pruning.graphs import load_net
+from tests.pruning.layers_seen import inputs, output_error, seen, weights
+from tests.pruning.small import SPEC, data, small
+
+PATTERNS: dict[str, Pattern] = {"stem": Unstructured(0.4), "body": NM(keep=1, group=4), "head": Unstructured(0.75)}
+
+
+def plan(pruner: str, patterns: dict[str, Pattern] | None = None, **settings: float) -> PruningPlan:
+    return PruningPlan(pruner=pruner, patterns=PATTERNS if patterns is None else patterns, settings=settings)
+
+
+@pytest.mark.parametrize("pruner", SOLVERS)
+def test_a_net_is_pruned_verified_and_left_alone(pruner: str) -> None:
+    net, batches = small(), data()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    seen_layers: list[SolvedLayer] = []
+    pruned = prune_layers(net, SPEC, plan(pruner), batches, seen_layers.append)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not pruned.net.training and pruned.kept == {}
+    assert [layer.name for layer in seen_layers] == ["stem", "body", "head"]
+    stem, body, head = pruned.report.layers
+    assert stem.zeros == 72 - kept_count(72, 0.4) and head.zeros == 72 - kept_count(72, 0.75)
+    assert body.nm_valid and body.zeros == 6 * 9 * 2 * 3  # two groups of four, each position keeps one
+    assert [layer.zeros for layer in seen_layers] == [stem.zeros, body.zeros, head.zeros]
+    assert all(0 < layer.error < 1 for layer in seen_layers)
+    assert not torch.equal(pruned.net.body_norm.running_mean, net.body_norm.running_mean)
+
+
+def test_later_layers_see_what_earlier_ones_became() -> None:
+    batches, net = data(), small()
+    for _ in solve_layers(net, SPEC, plan("sparsegpt", {"stem": Unstructured(0.8)}), batches):
+        pass
+    statistics = collect(net, ["body.weight"], batches)["body.weight"]
+    solve, kind = SOLVERS["sparsegpt"]
+    expected = solve(net.body.weight, statistics, NM(keep=1, group=4), kind())
+    both = small()
+    list(solve_layers(both, SPEC, plan("sparsegpt", {"stem": Unstructured(0.8), "body": NM(keep=1, group=4)}), batches))
+    assert torch.equal(both.body.weight, expected)
+
+
+def test_a_graph_is_pruned_as_the_module_it_came_from(tmp_path: Path) -> None:
+    module = small()
+    net = load_net(module, (data()[0][0],), tmp_path)
+    names = {p.name: p.id for p in net.document.parameters}
+    layers = tuple(replace(layer, parameter=names[layer.parameter]) for layer in SPEC.layers)
+    pruned = prune_layers(net, replace(SPEC, layers=layers, groups=()), plan("obc"), data())
+    expected = prune_layers(module, SPEC, plan("obc"), data())
+    for name, tensor in expected.net.named_parameters():
+        torch.testing.assert_close(getattr(pruned.net, names[name]), tensor.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_refit_of_the_plan_helps() -> None:
+    batches = data()
+    plain = list(solve_layers(small(), SPEC, plan("wanda", {"head": Unstructured(0.75)}), batches))
+    again = list(solve_layers(small(), SPEC, plan("wanda", {"head": Unstructured(0.75)}, refit=1), batches))
+    assert again[0].zeros == plain[0].zeros and again[0].error < 0.8 * plain[0].error
+
+
+def by_magnitude(weight: Tensor, keep: int) -> Tensor:
+    best = weight.flatten().abs().topk(keep).indices
+    return torch.zeros_like(weight).flatten().scatter(0, best, weight.flatten()[best]).reshape(weight.shape)
+
+
+def test_on_ill_scaled_inputs_each_method_beats_the_one_before() -> None:
+    errors: dict[str, list[float]] = {"magnitude": [], **{name: [] for name in SOLVERS}}
+    after: dict[str, list[float]] = {name: [] for name in errors}
+    for seed in range(3):
+        dense, x = weights(16, 32, seed=seed), inputs(32, 256, seed=seed)
+        statistics = seen(x)
+        solved = {"magnitude": by_magnitude(dense, dense.numel() // 2)}
+        for name, (solve, kind) in SOLVERS.items():
+            solved[name] = solve(dense, statistics, Unstructured(0.5), kind())
+        for name, weight in solved.items():
+            errors[name].append(output_error(dense, weight, x))
+            after[name].append(output_error(dense, least_squares(dense, weight, statistics), x))
+    means = [sum(errors[name]) for name in ("magnitude", "wanda", "sparsegpt", "obc")]
+    assert means[0] > 2 * means[1] > 2 * means[2] > 2 * means[3]
+    for name in errors:
+        assert all(b <= a for a, b in zip(errors[name], after[name], strict=True))
+    assert sum(after["obc"]) < 1.05 * min(sum(values) for values in after.values())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"), [(Channel(0.5), "channel"), (Block(2, 2, 0.5), "block"), (Kernel(0.5), "kernel")], ids=str
+)
+def test_other_patterns_are_refused_with_the_reason(pattern: Pattern, named: str) -> None:
+    with pytest.raises(PlanError, match=f"'stem' asks wanda for {named}.*single weights"):
+        prune_layers(small(), SPEC, plan("wanda", {"stem": pattern}), data())
+
+
+def test_refusals() -> None:
+    with pytest.raises(PlanError, match="'nowhere' is not in the model"):
+        prune_layers(small(), SPEC, plan("wanda", {"nowhere": Unstructured(0.5)}), data())
+    with pytest.raises(PlanError, match="no layer solver 'pdp'"):
+        prune_layers(small(), SPEC, plan("pdp"), data())
+    with pytest.raises(PlanError, match="no setting 'block'"):
+        prune_layers(small(), SPEC, plan("wanda", block=64), data())
+    with pytest.raises(CalibrationError, match="no batches"):
+        prune_layers(small(), SPEC, plan("wanda"), [])
+    turned = replace(SPEC, layers=(replace(SPEC.layers[0], op="conv_transpose2d"), *SPEC.layers[1:]))
+    with pytest.raises(PlanError, match="'stem' is a conv_transpose2d"):
+        prune_layers(small(), turned, plan("obc"), data())
+
+
+def test_a_failure_names_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pruning.oneshot.obc.LIMIT", 10)
+    with pytest.raises(PlanError, match="layer 'stem': OBC"):
+        prune_layers(small(), SPEC, plan("obc"), data())
+
+
+def test_dense_plans_touch_nothing() -> None:
+    pruned = prune_layers(small(), SPEC, plan("obc", {"stem": Dense()}), data())
+    assert all(torch.equal(a, b) for a, b in zip(pruned.net.parameters(), small().parameters(), strict=True))
+
+
+def test_batches_that_run_out_are_noticed() -> None:
+    def once() -> Iterator[tuple[Tensor, Tensor]]:
+        yield from data()
+
+    with pytest.raises(CalibrationError, match="no batches"):
+        prune_layers(small(), SPEC, plan("wanda"), once())
