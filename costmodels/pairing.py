@@ -62,6 +62,7 @@ class Pairing:
         self.by_name("normalised", canonical)
         self.by_member()
         self.by_shape("shape", _signature, _their_signature)
+        self.by_shape("shape", _by_input, _their_by_input)
         self.by_shape("scaled", _unsized, _their_scalable)
 
     def by_name(self, rule: RuleName, form: Callable[[str], str]) -> None:
@@ -145,6 +146,17 @@ class Pairing:
 
 def _signature(layer: LayerSpec) -> Hashable:
     return (*_unsized(layer), layer.output_size or layer.positions)
+
+
+def _by_input(layer: LayerSpec) -> Hashable:
+    return (*_unsized(layer), layer.input_size)
+
+
+def _their_by_input(layer: ProfileLayer) -> Hashable | None:
+    """For tables that know the map that comes in and not the one that goes out."""
+    unsized = _their_unsized(layer)
+    known = layer.input_size and not layer.output_size and not layer.positions
+    return (*unsized, layer.input_size) if unsized is not None and known else None
 
 
 def _their_signature(layer: ProfileLayer) -> Hashable | None:

@@ -32,6 +32,14 @@ class Given:
     network_latency_ms: float | None = None
     layer: str | None = None  # for files that hold one layer and do not name it
 
+    def __post_init__(self) -> None:
+        if self.batch is not None and not 1 <= self.batch <= 65_536:
+            raise ProfileError(f"batch {str(self.batch)[:40]} is outside 1 ... 65536")
+        for name in ("clock_hz", "network_latency_ms"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 1e15:
+                raise ProfileError(f"{name} {str(value)[:40]} is not a positive number")
+
     def stated(self) -> dict[str, Any]:
         """Only what was stated, `layer` excepted."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -28,7 +28,8 @@ def _is_table(head: str) -> bool:
                 return True
         elif shown:
             cells = {cell.strip(' "') for mark in ",;\t" for cell in line.split(mark)}
-            return "layer" in cells and any(cell.startswith("latency") for cell in cells)
+            theirs = cells >= {"cin", "cout"}  # a two-sided table
+            return "layer" in cells and any(cell.startswith("latency") for cell in cells) and not theirs
     return False
 
 

@@ -128,6 +128,15 @@ def test_a_name_with_another_shape_is_misshapen_not_matched() -> None:
     assert (report.misshapen, report.matched) == (("a",), {})
 
 
+def test_the_map_that_comes_in_is_as_good_as_the_one_that_goes_out() -> None:
+    layers = [
+        replace(la, output_size=(), input_size=ours.input_size)
+        for la, ours in zip(anonymous(RESNET), RESNET.layers, strict=True)
+    ]
+    report = match(profile_of(*layers), RESNET)
+    assert (report.rules["shape"], report.macs_share) == (21, 1.0)
+
+
 def test_unknown_shapes_match_nothing_by_shape() -> None:
     model = model_of([conv("a", 3, 8)], [])
     told = described(conv("a", 3, 8), "k")
