@@ -1,6 +1,6 @@
 """Prices of whole plans: groups that do not add up, and many plans at once against one at a time."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
