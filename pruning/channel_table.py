@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pruning import channel_moves, channel_rules
+from pruning import channel_layers, channel_moves, channel_parts, channel_products, channel_rules
 from pruning.channel_rules import Rule
 from pruning.channels import Layout, Walk
 from pruning.intake.document import Node
@@ -35,10 +35,8 @@ max.dim min.dim logsumexp.default var.correction std.correction var_mean.correct
 argmax.default
 """
 _PARTS = "chunk.default split.Tensor split_with_sizes.default tensor_split.sections"
-_PRODUCTS = """
-matmul.default mm.default bmm.default addmm.default baddbmm.default einsum.default
-scaled_dot_product_attention.default
-"""
+_PRODUCTS = "matmul.default mm.default bmm.default"
+_NORMS = "batch_norm.default instance_norm.default"
 
 
 def _keep(walk: Walk, node: Node) -> Layout | None:
@@ -62,11 +60,12 @@ def _ops(names: str, rule: Rule) -> dict[str, Rule]:
 
 
 RULES: dict[str, Rule] = {
-    **_ops("conv1d.default conv1d.padding conv2d.default conv2d.padding conv3d.default", channel_rules.conv),
-    **_ops("linear.default", channel_rules.linear),
-    **_ops("batch_norm.default instance_norm.default", channel_rules.channel_norm),
+    **_ops("conv1d.default conv1d.padding conv2d.default conv2d.padding conv3d.default", channel_layers.conv),
+    **_ops("conv_transpose1d.default conv_transpose2d.input", channel_layers.transposed),
+    **_ops("linear.default", channel_layers.linear),
+    **_ops(_NORMS, channel_rules.channel_norm),
     **_ops("layer_norm.default rms_norm.default", channel_rules.trailing_norm),
-    **_ops("group_norm.default", _refuse("averages over groups of them")),
+    **_ops("group_norm.default", channel_rules.group_norm),
     **_ops("prelu.default", channel_rules.prelu),
     **_ops(_ELEMENT_WISE, _keep),
     **_ops("pow.Tensor_Scalar", channel_rules.power),
@@ -74,23 +73,36 @@ RULES: dict[str, Rule] = {
     **_ops("div.Tensor", channel_rules.quotient),
     **_ops(_POOLS_1D, partial(channel_rules.spatial, 1)),
     **_ops(_POOLS_2D, partial(channel_rules.spatial, 2)),
-    **_ops("pad.default constant_pad_nd.default", channel_rules.pad),
+    **_ops("pad.default constant_pad_nd.default", channel_parts.pad),
     **_ops("softmax.int log_softmax.int", partial(channel_rules.along, "normalises over them")),
-    **_ops("cumsum.default glu.default", partial(channel_rules.along, "mixes them")),
-    **_ops("slice.Tensor narrow.default index_select.default", partial(channel_rules.along, "picks some of them")),
-    **_ops(_PARTS, partial(channel_rules.along, "splits them into parts")),
+    **_ops("cumsum.default", partial(channel_rules.along, "mixes them")),
+    **_ops("glu.default", channel_parts.gated),
+    **_ops("slice.Tensor narrow.default", channel_parts.piece),
+    **_ops("index_select.default", partial(channel_rules.still, "picks some of them")),
+    **_ops(_PARTS, channel_parts.parts),
     **_ops(_REDUCTIONS, partial(channel_rules.reduce, "mixes all of them")),
-    **_ops("select.int unbind.int", partial(channel_rules.reduce, "picks them one by one")),
+    **_ops("select.int", partial(channel_rules.reduce, "picks them one by one")),
+    **_ops("unbind.int", partial(channel_rules.parts, "picks them one by one")),
     **_ops("sym_size.int", channel_rules.counted),
     **_ops("new_zeros.default new_ones.default new_full.default", _lose),
-    **_ops(_PRODUCTS, _refuse("mixes all of them")),
-    **_ops("pixel_shuffle.default pixel_unshuffle.default", _refuse("moves them into space or back")),
-    **_ops("channel_shuffle.default roll.default flip.default", _refuse("moves them")),
+    **_ops(_PRODUCTS, channel_products.product),
+    **_ops("scaled_dot_product_attention.default", channel_products.attention),
+    **_ops("einsum.default", channel_products.einsum),
+    **_ops("addmm.default baddbmm.default", _refuse("mixes all of them")),
+    **_ops("pixel_shuffle.default pixel_unshuffle.default", channel_parts.pixels),
+    **_ops("channel_shuffle.default", channel_parts.shuffle),
+    **_ops("roll.default flip.default", partial(channel_rules.still, "moves them")),
     **_ops("view.default reshape.default flatten.using_ints unflatten.int", channel_moves.reshape),
     **_ops("permute.default transpose.int movedim.int movedim.intlist", channel_moves.permute),
     **_ops("t.default numpy_T.default", channel_moves.permute),
     **_ops("squeeze.default squeeze.dim squeeze.dims", channel_moves.squeeze),
     **_ops("unsqueeze.default", channel_moves.unsqueeze),
     **_ops("expand.default", channel_moves.expand),
+    **_ops("repeat.default tile.default", channel_moves.repeat),
+    **_ops("repeat_interleave.self_int", channel_moves.repeat_each),
     **_ops("cat.default", channel_moves.concatenate),
+    **_ops("stack.default", channel_moves.stack),
 }
+
+# What works on each channel by itself and reads nothing else but parameters, one number a channel.
+PASSING = frozenset(f"aten.{name}" for name in f"{_ELEMENT_WISE} {_NORMS} {_POOLS_1D} {_POOLS_2D}".split())

@@ -16,6 +16,7 @@ from pruning.layers import ChannelGroup, ModelSpec
 from pruning.trace import shapes, single_shape
 
 Sides = dict[tuple[str, int], Tensor]  # (parameter, dimension) -> True for every index that stays
+Shrinks = dict[tuple[str, str, int | None], int]  # (node, argument, index) -> by how much that size shrinks
 
 
 def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Sequence[int]]) -> GraphNet:
@@ -28,7 +29,7 @@ def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Seq
     """
     alive = {name: _alive(_removable(spec, name), indices) for name, indices in kept.items()}
     sides: Sides = {}
-    shrinks: dict[tuple[str, str, int | None], int] = {}
+    shrinks: Shrinks = {}
     known = {parameter.id: parameter.shape for parameter in net.document.parameters}
     for name, stays in alive.items():
         group = _removable(spec, name)
@@ -40,7 +41,7 @@ def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Seq
             key = (fix.node, fix.argument, fix.index)
             shrinks[key] = shrinks.get(key, 0) + gone * fix.repeat
     tensors = _sliced(tensors_of(net), sides)
-    smaller = GraphNet(_shrunk(net.document, tensors, shrinks), tensors)
+    smaller = GraphNet(shrunk(net.document, tensors, shrinks), tensors)
     try:
         shapes(smaller, 2)
     except IntakeError as error:
@@ -105,9 +106,12 @@ def _sliced(tensors: dict[str, Tensor], sides: Sides) -> dict[str, Tensor]:
     return found
 
 
-def _shrunk(
-    document: GraphDocument, tensors: Mapping[str, Tensor], shrinks: Mapping[tuple[str, str, int | None], int]
-) -> GraphDocument:
+def shrunk(document: GraphDocument, tensors: Mapping[str, Tensor], shrinks: Shrinks) -> GraphDocument:
+    """The document with smaller sizes, and its parameters in the shapes of `tensors`.
+
+    Raises:
+        GroupError: a size that is no number.
+    """
     nodes = {node.id: node for node in document.nodes}
     for (name, argument, index), less in shrinks.items():
         node = nodes[name]

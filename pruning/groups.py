@@ -7,9 +7,10 @@ proven becomes a group that cannot be cut, with the reason in plain words.
 from collections.abc import Mapping, Sequence
 
 from pruning.channel_table import RULES
+from pruning.channel_units import Units, find_units
 from pruning.channels import Layout, Shape, Walk
 from pruning.intake.document import GraphDocument, Node, Ref
-from pruning.layers import ChannelGroup, LayerSpec, SizeFix
+from pruning.layers import ChannelGroup, LayerSpec
 
 
 def find_groups(
@@ -17,89 +18,103 @@ def find_groups(
 ) -> tuple[tuple[ChannelGroup, ...], dict[str, str]]:
     """Groups in the order of their first layers, and the reason of each that cannot be cut.
 
-    `shapes` are those of every value for some batch.
+    A layer has several groups where only some of its channels go with those of other layers. `shapes` are
+    those of every value for some batch.
     """
+    walk = followed(document, shapes)
+    units = find_units(walk)
+    names = {layer.parameter: layer.name for layer in layers}
+    found: list[ChannelGroup] = []
+    done: set[int] = set()
+    for layer in layers:
+        made = [tag for tag in units.made_by(layer.parameter) if tag not in done]
+        done.update(made)
+        whole = len(made) == len(units.made_by(layer.parameter))
+        while made:
+            members = units.first(made)
+            whole = whole and len(members) == len(made)
+            what = "heads" if units.heads.issuperset(members) else "channels"
+            first, last = units.rows(members, layer.parameter)
+            name = f"{layer.name} {what}" if whole else f"{layer.name} {what} {first}-{last}"
+            found.append(_group(walk, units, members, names, name))
+            made = made[len(members) :]
+    return tuple(found), {group.name: group.reason for group in found if group.reason}
+
+
+def followed(document: GraphDocument, shapes: Mapping[tuple[str, int], Shape]) -> Walk:
+    """What is known of the channels after every operator was visited."""
     walk = Walk(document, shapes)
     for node in document.nodes:
         _visit(walk, node)
     for ref in document.outputs:
         if layout := walk.layout(ref):
-            walk.spaces.spoil(layout.segments, "the channels are the model's outputs")
+            walk.tags.spoil(layout.tags, "the channels are the model's outputs")
         if name := walk.parameter(ref):
             _freeze(walk, name)
-    groups = tuple(_group(walk, space, layers) for space in _spaces(walk, layers))
-    return groups, {group.name: group.reason for group in groups if group.reason}
+    _check_counts(walk)
+    return walk
 
 
 def _visit(walk: Walk, node: Node) -> None:
     walk.bound.clear()
     rule = RULES.get(node.op)
-    layout = None
+    found = None
     if rule is None:
         walk.refuse(node, "cannot be followed yet")
     else:
-        layout = rule(walk, node)
+        found = rule(walk, node)
     for ref in node.refs():
         name = walk.parameter(ref)
         if name and name not in walk.bound:
             _freeze(walk, name)
-    if layout and not _fits(walk, node, layout):
-        walk.refuse(node, "cannot be followed yet")
-        layout = None
-    if layout:
-        walk.layouts.update({(node.id, index): layout for index in range(node.outputs)})
-    elif lost := next((walk.lost[ref.id] for ref in node.refs() if ref.id in walk.lost), None):
-        walk.lost.setdefault(node.id, lost)
+    layouts = found if isinstance(found, tuple) else (found,) * node.outputs
+    for index, layout in enumerate(layouts):
+        if layout and _fits(walk, node, index, layout):
+            walk.layouts[node.id, index] = layout
+        elif layout:
+            walk.refuse(node, "cannot be followed yet")
+    if lost := next((walk.lost[ref.id] for ref in node.refs() if ref.id in walk.lost), None):
+        if not any(layouts):
+            walk.lost.setdefault(node.id, lost)
 
 
-def _fits(walk: Walk, node: Node, layout: Layout) -> bool:
-    """Whether every output has the dimension that the rule foretold: a second look at each rule."""
-    found = (walk.shape(Ref(node.id, index)) for index in range(node.outputs))
-    return all(shape[layout.dim : layout.dim + 1] == (layout.size,) for shape in found)
+def _fits(walk: Walk, node: Node, index: int, layout: Layout) -> bool:
+    """Whether an output has the dimensions that the rule foretold: a second look at each rule."""
+    shape = walk.shape(Ref(node.id, index))
+    return tuple(shape[dim] for dim in layout.dims if dim < len(shape)) == layout.tags.shape
 
 
 def _freeze(walk: Walk, name: str) -> None:
     """A use of a parameter that no rule accounts for: its sides must stay as they are."""
     for dim in range(len(walk.parameters[name].shape)):
-        text = f"the channels share {walk.parameters[name].name[:80]!r}, which is used in another way as well"
-        walk.spaces.match(walk.sides.setdefault((name, dim), ()), (), text)
+        walk.hold(None, name, dim)
 
 
-def _spaces(walk: Walk, layers: Sequence[LayerSpec]) -> list[int]:
-    """The spaces that layers make, in the order of the layers."""
-    made = (s.space for layer in layers for s in walk.sides.get((layer.parameter, 0), ()))
-    return list(dict.fromkeys(walk.spaces.find(space) for space in made))
+def _check_counts(walk: Walk) -> None:
+    """A number that sizes channels may be read for nothing else."""
+    sizes = {maker for maker, _ in walk.counts}
+    strange = {ref.id for node in walk.nodes.values() for ref in node.refs() if (ref.id, node.id) not in walk.counts}
+    for fix in walk.fixes:
+        if fix.node in sizes & strange:
+            walk.tags.spoil(fix.tags, "the channels are counted by a number that is read elsewhere as well")
 
 
-def _group(walk: Walk, space: int, layers: Sequence[LayerSpec]) -> ChannelGroup:
-    cuts = walk.cuts(space)
-    made = {cut.parameter for cut in cuts if cut.role == "producer"}
-    read = {cut.parameter for cut in cuts if cut.role == "consumer"}
-    producers = tuple(layer.name for layer in layers if layer.parameter in made)
-    channels = next(s.channels for side in walk.sides.values() for s in side if walk.spaces.find(s.space) == space)
-    strangers = sorted((made | read) - {layer.parameter for layer in layers})
-    reason = walk.spaces.reasons.get(space, "")
-    if strangers and not reason:
-        name = walk.parameters[strangers[0]].name[:80]
-        reason = f"the channels belong to {name!r} as well, which cannot be pruned"
-    if channels == 1 and not reason:
+def _group(walk: Walk, units: Units, members: Sequence[int], names: Mapping[str, str], name: str) -> ChannelGroup:
+    made, read = units.stands(members, "producer"), units.stands(members, "consumer")
+    reason = units.reasons.get(members[0], "")
+    strangers = sorted((made | read) - set(names))
+    if not reason and strangers:
+        reason = f"the channels belong to {walk.name(strangers[0])} as well, which cannot be pruned"
+    if not reason and len(members) == 1:
         reason = "there is one channel only"
+    if not reason and not units.regular(members):
+        reason = "the channels stand in different orders in the layers that share them"
     return ChannelGroup(
-        name=f"{producers[0]} channels",
-        channels=channels,
-        producers=producers,
-        consumers=tuple(layer.name for layer in layers if layer.parameter in read),
-        cuts=cuts,
-        size_fixes=_fixes(walk, space),
+        name=name,
+        channels=len(members),
+        producers=tuple(layer for parameter, layer in names.items() if parameter in made),
+        consumers=tuple(layer for parameter, layer in names.items() if parameter in read),
+        cuts=() if reason else tuple(units.cuts(members)),
+        size_fixes=() if reason else tuple(units.fixes(members)),
         reason=reason,
     )
-
-
-def _fixes(walk: Walk, space: int) -> tuple[SizeFix, ...]:
-    """The sizes that count these channels; a size that counts them twice shrinks twice."""
-    found: dict[tuple[str, str, int | None], int] = {}
-    for owner, fix in walk.fixes:
-        if walk.spaces.find(owner) == space:
-            key = (fix.node, fix.argument, fix.index)
-            found[key] = found.get(key, 0) + fix.repeat
-    return tuple(SizeFix(node=n, argument=a, index=i, repeat=r) for (n, a, i), r in found.items())

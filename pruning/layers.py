@@ -8,16 +8,17 @@ from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any, Literal
 
-Op = Literal["conv1d", "conv2d", "linear"]
+Op = Literal["conv1d", "conv2d", "conv_transpose2d", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSpec:
     """One prunable layer.
 
-    `weight` is `out x in/groups x *kernel` for convolutions and `out x in` for linears. `positions` counts the
-    output positions of one sample (pixels of a map, tokens of a sequence, 1 for a plain linear). `tail` names
-    the element-wise operators that only this layer feeds (batch_norm, relu, ...): runtimes fuse them.
+    `weight` is `out x in/groups x *kernel` for convolutions, `in x out/groups x *kernel` for transposed ones and
+    `out x in` for linears. `positions` counts how often one sample uses each weight: output positions (pixels of
+    a map, tokens of a sequence, 1 for a plain linear), input positions if transposed. `tail` names the
+    element-wise operators that only this layer feeds (batch_norm, relu, ...): runtimes fuse them.
     """
 
     name: str
@@ -46,6 +47,16 @@ class LayerSpec:
     def macs(self) -> int:
         """Multiply-adds of one sample, over all calls."""
         return self.weights * self.positions * self.calls
+
+    @property
+    def transposed(self) -> bool:
+        """True where dimension 0 of the weight is the inputs and dimension 1 the outputs of one group."""
+        return self.op == "conv_transpose2d"
+
+    @property
+    def input_dim(self) -> int:
+        """The dimension of the weight along which the inputs lie."""
+        return 0 if self.transposed else 1
 
     @property
     def depthwise(self) -> bool:
@@ -81,7 +92,10 @@ class SizeFix:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelGroup:
-    """Layers whose output channels must go together. `reason` says why a group cannot be cut ("" if it can)."""
+    """Output channels that go together in several layers. `reason` says why a group cannot be cut ("" if it can).
+
+    One of its `channels` may be many rows of a weight: a head, or what a norm averages over.
+    """
 
     name: str
     channels: int
@@ -122,24 +136,17 @@ class ModelSpec:
         return sum(layer.macs for layer in self.layers)
 
     def group_of(self, layer: str) -> ChannelGroup | None:
-        """The removable group whose channels `layer` produces."""
+        """The removable group whose channels `layer` produces; the first, if several share its channels."""
         return next((g for g in self.groups if g.removable and layer in g.producers), None)
 
     def shrunk(self, kept: Mapping[str, int]) -> tuple[LayerSpec, ...]:
         """The layers after each group in `kept` is cut down to that many channels."""
-        outs: dict[str, int] = {}
-        ins: dict[str, int] = {}
+        gone: dict[tuple[str, int], int] = {}  # indices by weight and dimension
         for group in self.groups:
-            if group.name not in kept:
-                continue
-            gone = group.channels - kept[group.name]
-            for cut in group.cuts:
-                removed = outs if cut.role == "producer" else ins if cut.role == "consumer" else None
-                if removed is not None:
-                    removed[cut.parameter] = removed.get(cut.parameter, 0) + gone * cut.repeat
-        return tuple(
-            _without(layer, ins.get(layer.parameter, 0), outs.get(layer.parameter, 0)) for layer in self.layers
-        )
+            for cut in group.cuts if group.name in kept else ():
+                side = (cut.parameter, cut.dim)
+                gone[side] = gone.get(side, 0) + (group.channels - kept[group.name]) * cut.repeat
+        return tuple(_without(layer, *(gone.get((layer.parameter, dim), 0) for dim in (0, 1))) for layer in self.layers)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; `from_json` is its inverse."""
@@ -172,10 +179,14 @@ class ModelSpec:
         )
 
 
-def _without(layer: LayerSpec, gone_in: int, gone_out: int) -> LayerSpec:
-    if layer.depthwise:  # one set of channels, in and out
-        gone_in = gone_out = max(gone_in, gone_out)
-    return layer.resized(layer.in_channels - gone_in, layer.out_channels - gone_out)
+def _without(layer: LayerSpec, rows: int, columns: int) -> LayerSpec:
+    """The layer without so many indices of its weight's dimensions 0 and 1; groups shrink alike, or are fewer."""
+    ins, outs = (rows, columns * layer.groups) if layer.transposed else (columns * layer.groups, rows)
+    if layer.depthwise and layer.transposed:
+        outs = rows * (layer.out_channels // layer.in_channels)
+    elif layer.depthwise:
+        ins = rows * layer.in_channels // layer.out_channels
+    return layer.resized(layer.in_channels - ins, layer.out_channels - outs)
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from pruning.calls import DTYPES, place, short
+from pruning.channels import Walk
 from pruning.errors import IntakeError
 from pruning.graphnet import GraphNet, tensors_of
-from pruning.groups import find_groups
+from pruning.groups import find_groups, followed
 from pruning.intake.document import GraphDocument, Input, Node, Ref
 from pruning.layers import LayerSpec, ModelSpec, Op
 
@@ -22,12 +23,12 @@ _OPS: dict[str, Op] = {
     "aten.conv1d.padding": "conv1d",
     "aten.conv2d.default": "conv2d",
     "aten.conv2d.padding": "conv2d",
+    "aten.conv_transpose2d.input": "conv_transpose2d",
     "aten.linear.default": "linear",
 }
 _UNSUPPORTED = {
     "aten.conv3d.default": "a 3-D convolution: not supported yet",
-    "aten.conv_transpose1d.default": "a transposed convolution: not supported yet",
-    "aten.conv_transpose2d.input": "a transposed convolution: not supported yet",
+    "aten.conv_transpose1d.default": "a 1-D transposed convolution: not supported yet",
     "aten.embedding.default": "an embedding: its rows are looked up, not multiplied",
 }
 _TAILS = frozenset(
@@ -67,6 +68,11 @@ def trace(net: GraphNet) -> ModelSpec:
         unprunable=_unprunable(document, layers) | reasons,
         notes=document.notes,
     )
+
+
+def follow_channels(net: GraphNet) -> Walk:
+    """Where the channels of every value come from, as `trace` sees it."""
+    return followed(net.document, shapes(net, _BATCHES[0]))
 
 
 def shapes(net: GraphNet, batch: int) -> Shapes:
@@ -144,14 +150,17 @@ def _layer(name: str, nodes: list[Node], shapes: Shapes, tail: tuple[str, ...]) 
     weight, value = _ref(node, "weight"), _ref(node, "input")
     shape, before, after = shapes[weight.id, 0], shapes[value.id, value.index], shapes[node.id, 0]
     rank = len(shape) - 2
-    positions = [prod(shapes[call.id, 0]) // (shape[0] * _BATCHES[0]) for call in nodes]
     (groups,) = _sizes(node, "groups", 1)
+    op = _OPS[node.op]
+    inputs, outputs = (shape[0], shape[1] * groups) if op == "conv_transpose2d" else (shape[1] * groups, shape[0])
+    uses = [(_ref(call, "input"), inputs) if op == "conv_transpose2d" else (Ref(call.id), outputs) for call in nodes]
+    positions = [prod(shapes[ref.id, ref.index]) // (channels * _BATCHES[0]) for ref, channels in uses]
     return LayerSpec(
         name=name,
         parameter=weight.id,
-        op=_OPS[node.op],
-        in_channels=shape[1] * groups,
-        out_channels=shape[0],
+        op=op,
+        in_channels=inputs,
+        out_channels=outputs,
         kernel=shape[2:],
         stride=_sizes(node, "stride", rank),
         padding=_padding(node, shape[2:]),

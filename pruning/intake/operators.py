@@ -207,6 +207,7 @@ _INTEGERS: tuple[tuple[str, str], ...] = (
     ("int.add int.sub int.mul int.floordiv", "a:i b:i"),
 )
 
+_LETTERS = "([a-zA-Z] ?){0,16}"
 _STRINGS: dict[str, dict[str, str]] = {
     "aten.conv1d.padding": {"padding": "same|valid"},
     "aten.conv2d.padding": {"padding": "same|valid"},
@@ -214,7 +215,7 @@ _STRINGS: dict[str, dict[str, str]] = {
     "aten.div.Tensor_mode": {"rounding_mode": "floor|trunc"},
     "aten.div.Scalar_mode": {"rounding_mode": "floor|trunc"},
     "aten.pad.default": {"mode": "constant|reflect|replicate|circular"},
-    "aten.einsum.default": {"equation": "[a-zA-Z]{0,16}([, ]{1,2}[a-zA-Z]{0,16}){0,7}( ?-> ?[a-zA-Z]{0,16})?"},
+    "aten.einsum.default": {"equation": f"{_LETTERS}(, ?{_LETTERS}){{0,7}}(-> ?{_LETTERS})?"},
 }
 
 

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pruning import graphnet
+from pruning.export import cut_channels
 from pruning.graphnet import GraphNet
 from pruning.intake.document import Argument, GraphDocument, Input, Node, Parameter, Ref
 from pruning.intake.reader import read_exported_program, write_model
 from pruning.layers import ModelSpec
+from pruning.trace import trace
 from tests.pruning.intake.exporting import export
 
 torch.set_num_threads(1)
@@ -46,6 +48,27 @@ def masked(net: GraphNet, spec: ModelSpec, kept: dict[str, list[int]]) -> GraphN
                 rows = [cut.offset + c * cut.repeat + i for c in gone for i in range(cut.repeat)]
                 getattr(found, cut.parameter).index_fill_(cut.dim, torch.tensor(rows, dtype=torch.int64), 0)
     return found
+
+
+def half(spec: ModelSpec, seed: int = 0) -> dict[str, list[int]]:
+    """Some channels of every removable group."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        g.name: sorted(torch.randperm(g.channels, generator=generator)[: max(1, g.channels // 2)].tolist())
+        for g in spec.groups
+        if g.removable
+    }
+
+
+def check_cut(net: GraphNet, kept: dict[str, list[int]], x: Tensor, tolerance: float) -> GraphNet:
+    """Cut and compare: with the masked model's outputs, and with the shapes that the spec foretold."""
+    spec = trace(net)
+    smaller = cut_channels(net, spec, kept)
+    with torch.no_grad():
+        expected, found = masked(net, spec, kept)(x), smaller(x)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    assert trace(smaller).layers == spec.shrunk({name: len(indices) for name, indices in kept.items()})
+    return smaller
 
 
 class Builder:

@@ -80,6 +80,17 @@ def test_specs_agree_with_the_modules(module: Mixed, spec: ModelSpec) -> None:
     assert spec.parameter_count == sum(p.numel() for p in module.parameters())
 
 
+def test_a_transposed_convolution_counts_its_input_positions() -> None:
+    b = Builder(4, 5, 5)
+    weight = b.parameter("up.weight", 4, 3, 2, 2)
+    up = b.call("conv_transpose2d.input", "up", input=b.x, weight=weight, stride=(2, 2), groups=2)
+    layer = trace(b.net(b.conv(up, "last", 6, 2))).layers[0]
+    assert (layer.op, layer.transposed) == ("conv_transpose2d", True)
+    assert (layer.in_channels, layer.out_channels, layer.groups, layer.kernel) == (4, 6, 2, (2, 2))
+    assert (layer.weights, layer.positions, layer.input_size, layer.output_size) == (48, 25, (5, 5), (10, 10))
+    assert layer.macs == 100 * 3 * 4  # each number of the input meets the outputs of its group at 2 x 2 places
+
+
 def test_tails_are_what_only_the_layer_feeds(spec: ModelSpec) -> None:
     tails = {layer.name: layer.tail for layer in spec.layers if layer.tail}
     assert tails == {
@@ -100,14 +111,14 @@ def test_a_shared_value_ends_the_tail() -> None:
 def test_what_cannot_be_pruned_is_told(spec: ModelSpec) -> None:
     reasons = {name: why for name, why in spec.unprunable.items() if not name.endswith("channels")}
     assert reasons == {
-        "up": "a transposed convolution: not supported yet",
+        "up": "a 1-D transposed convolution: not supported yet",
         "places": "it is read by aten.add at the top level, which is neither a convolution nor a linear layer",
         "frozen": "its weight was frozen when the model was exported; set requires_grad and export again",
     }
     groups = {name for name in spec.unprunable if name.endswith("channels")}
     assert groups == {g.name for g in spec.groups if not g.removable}
-    # `deep` has the channels of `same`, and `twice` reads its own besides those of `wide`
-    assert groups == {"same channels", "wide channels", "tokens channels", "head channels"}
+    # `deep` has the channels of `same`, and `twice` reads its own besides those of `wide`; `up` reads them
+    assert groups == {"wide channels", "tokens channels", "head channels"}
 
 
 def test_specs_survive_json(spec: ModelSpec) -> None:
