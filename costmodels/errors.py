@@ -3,6 +3,7 @@
 CostModelError
 ├── ProfileError      a profile that is refused; `problems` lists every row that is wrong
 ├── MatchError        a profile that does not fit the model
+├── MeasureError      a machine that cannot be measured in the way asked for
 └── AcceleratorError  an accelerator that is not in the catalogue, or a broken entry
 """
 
@@ -29,6 +30,12 @@ class MatchError(CostModelError):
     """A profile that does not fit the model."""
 
     code = "profile_mismatch"
+
+
+class MeasureError(CostModelError):
+    """A machine that cannot be measured in the way asked for."""
+
+    code = "not_measurable"
 
 
 class AcceleratorError(CostModelError):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from costmodels.base import CostModel, LayerCost, NetworkCost, NetworkGroup
-from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
+from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
 from pruning.patterns import Channel, Dense, Pattern
 from pruning.plan import PruningPlan
 
@@ -113,6 +113,7 @@ class _Look:
     layer: LayerSpec
     options: tuple[Pattern, ...]
     readers: tuple[tuple[int, npt.NDArray[np.intp], tuple[int, ...]], ...]  # column, level by option, gone by level
+    gone_out: tuple[int, ...]  # output channels gone, by own option
     # By own option and levels, flat; NaN until asked for: the price; in a cluster also the price with the pattern
     # ignored, the weights, and those that it leaves.
     table: Floats
@@ -131,8 +132,7 @@ class _Look:
             flat, level = divmod(flat, len(gone))
             gone_in += gone[level]
         pattern = self.options[flat]
-        out = pattern.kept(self.layer.out_channels) if isinstance(pattern, Channel) else self.layer.out_channels
-        inputs = self.layer.in_channels - gone_in
+        inputs, out = self.layer.in_channels - gone_in, self.layer.out_channels - self.gone_out[flat]
         if self.layer.depthwise:
             inputs = out = min(inputs, out)
         return self.layer.resized(inputs, out), inside(pattern)
@@ -205,18 +205,25 @@ class PlanPricer:
         size = len(options) * prod(len(gone) for _, _, gone in readers)
         clusters = (group.layers for group in self.cost_model.groups if group.rule == "cluster_threshold")
         clustered = any(layer.name in layers for layers in clusters)
-        return _Look(layer, options, tuple(readers), np.full((4 if clustered else 1, size), np.nan))
+        made = [(g, c.repeat) for g in self.model.family_of(layer.name) for c in g.cuts if _produces(c, layer)]
+        gone = tuple(sum(_gone(g, p) * repeat for g, repeat in made) for p in options)
+        return _Look(layer, options, tuple(readers), gone, np.full((4 if clustered else 1, size), np.nan))
 
     def _reader(
         self, group: ChannelGroup, column: int, repeat: int
     ) -> tuple[int, npt.NDArray[np.intp], tuple[int, ...]]:
-        kept = [
-            p.kept(group.channels) if isinstance(p, Channel) else group.channels
-            for p in self.options[group.producers[0]]
-        ]
-        distinct = sorted(set(kept), reverse=True)
-        levels = np.array([distinct.index(one) for one in kept], dtype=np.intp)
-        return column, levels, tuple((group.channels - one) * repeat for one in distinct)
+        gone = [_gone(group, pattern) for pattern in self.options[group.producers[0]]]
+        distinct = sorted(set(gone))
+        levels = np.array([distinct.index(one) for one in gone], dtype=np.intp)
+        return column, levels, tuple(one * repeat for one in distinct)
+
+
+def _gone(group: ChannelGroup, pattern: Pattern) -> int:
+    return group.channels - pattern.kept(group.channels) if isinstance(pattern, Channel) else 0
+
+
+def _produces(cut: Cut, layer: LayerSpec) -> bool:
+    return cut.role == "producer" and cut.parameter == layer.parameter
 
 
 def _settle_cluster(group: NetworkGroup, held: dict[str, Floats]) -> None:

@@ -82,15 +82,15 @@ def _channels(
     device: str, layer: LayerSpec, model: ModelSpec, sparsities: Sequence[float], cost_model: CostModel
 ) -> Payoff:
     """Output channels of a layer, with all that gets smaller with them."""
-    group = model.group_of(layer.name)
-    if group is None:
+    family = model.family_of(layer.name)
+    if not family:
         held = next((g for g in model.groups if layer.name in g.producers), None)
         why = model.unprunable.get(layer.name) or (held.reason if held else "its channels belong to no removable group")
         return _cannot(device, layer, "channel", why)
     saved: dict[float, float] = {}
     found: list[LayerCost] = []
     for sparsity in sparsities:
-        patterns: dict[str, Pattern] = dict.fromkeys(group.producers, Channel(sparsity))
+        patterns: dict[str, Pattern] = {name: Channel(sparsity) for group in family for name in group.producers}
         after = PruningPlan(pruner="", patterns=patterns).shrunk(model)
         pairs = [(was, now) for was, now in zip(model.layers, after, strict=True) if was != now]
         if not pairs:

@@ -5,8 +5,8 @@ Rules, each leaving its mark in the derivation:
 - dense rows at several channel counts form a grid: `exact` on it, `interpolated` inside (bilinear), `clamped` outside.
   Without a full grid the two axes are combined as a product, and an axis without rows goes by multiply-adds: `scaled`.
 - unstructured, kernel and block rows: linear in density between two rows of the same kind; sparser is `clamped`. The
-  step from dense to the first sparse row is a change of kernel, not a slope: a runtime that dispatches runs dense there,
-  one that is forced to its sparse kernel gets its line drawn on, `scaled`.
+  step from dense to the first sparse row is a change of kernel, not a slope: a runtime that dispatches runs dense
+  there, one that is forced to its sparse kernel gets its line drawn on, `scaled`.
 - N:M rows: that pattern, or one that it satisfies (keep1of4 satisfies keep2of4), `clamped`.
 - a sparse pattern on a thinner shape takes the ratio seen at the full shape: `scaled`.
 - a pattern without rows, a shape that a capability rules out, and whatever is slower than the dense kernel of a runtime

@@ -196,8 +196,9 @@ def _pools(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> list[_Poo
     pattern, opened = allocation.pattern, allocation.policy.opens(spec)
     if isinstance(pattern, Channel):
         names = {layer.name for layer in opened}
-        groups = [g for g in spec.groups if g.removable and g.producers and names.issuperset(g.producers)]
-        return [_group_pool(net, spec, group) for group in groups]
+        families = dict.fromkeys(tuple(spec.family_of(layer.name)) for layer in opened)
+        whole = [f for f in families if f and names.issuperset(name for g in f for name in g.producers)]
+        return [_family_pool(net, spec, family) for family in whole]
     fitting = [layer for layer in opened if layer.kernel or not isinstance(pattern, Kernel)]
     return [_layer_pool(net, layer, pattern) for layer in fitting]
 
@@ -211,13 +212,17 @@ def _layer_pool(net: nn.Module, layer: LayerSpec, pattern: Sparse) -> _Pool:
     return _Pool(layers=(layer.name,), sizes=norms / members, weights=weight.numel(), dims=tuple(weight.shape))
 
 
-def _group_pool(net: nn.Module, spec: ModelSpec, group: ChannelGroup) -> _Pool:
-    makers = [(find_tensor(net, cut.parameter), cut) for cut in group.cuts if cut.role == "producer"]
-    per_channel = sum(weight.numel() // weight.shape[cut.dim] * cut.repeat for weight, cut in makers)
-    layer = spec.layer(group.producers[0])
+def _family_pool(net: nn.Module, spec: ModelSpec, family: Sequence[ChannelGroup]) -> _Pool:
+    sizes, weights = [], 0
+    for group in family:
+        makers = [(find_tensor(net, cut.parameter), cut) for cut in group.cuts if cut.role == "producer"]
+        per_channel = sum(weight.numel() // weight.shape[cut.dim] * cut.repeat for weight, cut in makers)
+        sizes.append(channel_norms(makers, group.channels) / per_channel**0.5)
+        weights += per_channel * group.channels
+    layer = spec.layer(family[0].producers[0])
     return _Pool(
-        layers=group.producers,
-        sizes=channel_norms(makers, group.channels) / per_channel**0.5,
-        weights=per_channel * group.channels,
+        layers=tuple(dict.fromkeys(name for group in family for name in group.producers)),
+        sizes=torch.cat(sizes),
+        weights=weights,
         dims=(layer.out_channels, layer.in_channels // layer.groups, *layer.kernel),
     )

@@ -135,9 +135,18 @@ class ModelSpec:
         """Multiply-adds of one sample in the prunable layers."""
         return sum(layer.macs for layer in self.layers)
 
-    def group_of(self, layer: str) -> ChannelGroup | None:
-        """The removable group whose channels `layer` produces; the first, if several share its channels."""
-        return next((g for g in self.groups if g.removable and layer in g.producers), None)
+    def family_of(self, layer: str) -> tuple[ChannelGroup, ...]:
+        """The removable groups that lose channels together with this layer's, as one share of each.
+
+        More than one where a layer's channels belong to several groups (shortcuts that pad or concatenate): they are
+        tied by the layers they have in common, since a plan gives a layer one pattern.
+        """
+        found: set[str] = set()
+        reached = {layer}
+        while new := [g for g in self.groups if g.removable and g.name not in found and reached & {*g.producers}]:
+            found |= {group.name for group in new}
+            reached |= {name for group in new for name in group.producers}
+        return tuple(group for group in self.groups if group.name in found)
 
     def shrunk(self, kept: Mapping[str, int]) -> tuple[LayerSpec, ...]:
         """The layers after each group in `kept` is cut down to that many channels."""

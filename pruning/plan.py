@@ -127,18 +127,19 @@ class PruningPlan:
         for name, pattern in self.patterns.items():
             if not isinstance(pattern, Channel):
                 continue
-            group = model.group_of(name)
-            if group is None:
+            family = model.family_of(name)
+            if not family:
                 held = next((g for g in model.groups if name in g.producers), None)
                 why = held.reason if held else "its channels belong to no group"
                 raise PlanError(f"layer {name!r} cannot lose channels: {why}; use another pattern for it")
-            odd = next((p for p in group.producers if self.pattern(p) != pattern), None)
+            producers = dict.fromkeys(p for group in family for p in group.producers)
+            odd = next((p for p in producers if self.pattern(p) != pattern), None)
             if odd is not None:
                 raise PlanError(
-                    f"layers {name!r} and {odd!r} share the channels of group {group.name!r} but ask for "
-                    f"{pattern} and {self.pattern(odd)}; give all of {list(group.producers)} the same pattern"
+                    f"layers {name!r} and {odd!r} share channels of group {family[0].name!r} but ask for "
+                    f"{pattern} and {self.pattern(odd)}; give all of {list(producers)} the same pattern"
                 )
-            kept[group.name] = pattern.kept(group.channels)
+            kept |= {group.name: pattern.kept(group.channels) for group in family}
         return kept
 
     def shrunk(self, model: ModelSpec) -> tuple[LayerSpec, ...]:

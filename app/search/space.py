@@ -4,7 +4,7 @@ An option stays if it is legal on its layer, differs from a milder one, and pays
 search: alone, it must save more than `PAYS_SHARE` of the dense latency of the layers it decides.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.search.options import Choice, DroppedOption, Option, Space, Unit
@@ -46,16 +46,14 @@ class _Builder:
         for layer in self.model.layers:
             if layer.name in done:
                 continue
-            group = self.model.group_of(layer.name)
-            members = (layer.name,) if group is None else self._members(group, done)
+            family = self.model.family_of(layer.name)
+            producers = {name for group in family for name in group.producers} or {layer.name}
+            members = tuple(la.name for la in self.model.layers if la.name in producers)
             done.update(members)
-            yield self._unit(group, members)
+            yield self._unit(family, members)
 
-    def _members(self, group: ChannelGroup, done: set[str]) -> tuple[str, ...]:
-        return tuple(la.name for la in self.model.layers if la.name in group.producers and la.name not in done)
-
-    def _unit(self, group: ChannelGroup | None, members: tuple[str, ...]) -> Unit:
-        name = members[0] if len(members) == 1 or group is None else group.name
+    def _unit(self, family: Sequence[ChannelGroup], members: tuple[str, ...]) -> Unit:
+        name = members[0] if len(members) == 1 else family[0].name
         found = [Option(unit=name, name="dense", patterns={})]
         for member in members:
             if member in self.spec.frozen_layers:
@@ -64,7 +62,7 @@ class _Builder:
             prefix = f"{member} " if len(members) > 1 else ""
             for pattern in self._own(self.model.layer(member)):
                 found.append(Option(unit=name, name=f"{prefix}{pattern}", patterns={member: pattern}))
-        for channel in self._joint(group, members):
+        for channel in self._joint(family, members):
             found.append(Option(unit=name, name=str(channel), patterns=dict.fromkeys(members, channel)))
         unit = Unit(name=name, layers=members, options=tuple(found))
         return Unit(name=name, layers=members, options=tuple(self._paying(unit)))
@@ -97,37 +95,36 @@ class _Builder:
             else:
                 yield pattern
 
-    def _joint(self, group: ChannelGroup | None, members: tuple[str, ...]) -> Iterator[Channel]:
+    def _joint(self, family: Sequence[ChannelGroup], members: tuple[str, ...]) -> Iterator[Channel]:
         if "channel" not in self.spec.patterns:
             return
-        if reason := self._no_channels(group, members):
+        if reason := self._no_channels(family, members):
             for member in members:
                 if member not in self.spec.frozen_layers:
                     self._drop(member, "channel", reason)
             return
-        assert group is not None
-        seen: dict[int, Pattern] = {group.channels: Channel(0.0)}
+        channels = sum(group.channels for group in family)
+        seen: dict[int, Pattern] = {channels: Channel(0.0)}
         for sparsity in sorted(set(self.spec.sparsities)):
             pattern = Channel(sparsity)
-            kept = pattern.kept(group.channels)
+            kept = sum(pattern.kept(group.channels) for group in family)
             if kept in seen:
-                same = f"keeps the same {kept} of {group.channels} channels as {_milder(seen[kept])}"
+                same = f"keeps the same {kept} of {channels} channels as {_milder(seen[kept])}"
                 self._drop(members[0], str(pattern), same)
             else:
                 seen[kept] = pattern
                 yield pattern
 
-    def _no_channels(self, group: ChannelGroup | None, members: tuple[str, ...]) -> str:
+    def _no_channels(self, family: Sequence[ChannelGroup], members: tuple[str, ...]) -> str:
         """Why channels cannot go, "" if they can."""
-        if group is None:
+        if not family:
             held = (g for g in self.model.groups if members[0] in g.producers and g.reason)
             fixed = next(held, None)
             return self.model.unprunable.get(members[0]) or (
                 fixed.reason if fixed else "its channels belong to no removable group"
             )
-        if set(members) != set(group.producers):
-            return f"one of its producers {list(group.producers)} belongs to another group"
-        frozen = [name for name in (*group.producers, *group.consumers) if name in self.spec.frozen_layers]
+        touched = (name for group in family for name in (*group.producers, *group.consumers))
+        frozen = [name for name in touched if name in self.spec.frozen_layers]
         return f"layer {frozen[0]!r} holds or reads these channels and is frozen" if frozen else ""
 
     def _paying(self, unit: Unit) -> Iterator[Option]:

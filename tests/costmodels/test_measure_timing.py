@@ -10,7 +10,7 @@ import pytest
 from costmodels.measure.busy import Load, Look
 from costmodels.measure.timing import (
     EXTRA,
-    MAX_REPEATS,
+    LOOP,
     WARM_UPS,
     Overhead,
     Point,
@@ -84,7 +84,7 @@ def test_the_overhead_is_that_of_empty_calls() -> None:
     clock = FakeClock(look_ns=30)
     found = find_overhead(clock, wall_watch(clock), clock.call([200]))
     assert (found.resolution_ms, found.once_ms) == (30 / MS, 230 / MS)
-    assert found.looped_ms == pytest.approx((200 + 30 / MAX_REPEATS) / MS)
+    assert found.looped_ms == pytest.approx((200 + 30 / LOOP) / MS)
     assert found.short_ms == pytest.approx(50 * 260 / MS)
 
 

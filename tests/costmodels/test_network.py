@@ -94,11 +94,11 @@ def test_many_at_once_are_priced_like_one_at_a_time(name: str, grouped: str, see
     )
     choices = generator.integers(0, len(OPTIONS), size=(7, len(names)))
     for column, layer in enumerate(names):
-        removable = model.group_of(layer)
-        if removable is None:  # no channels to lose
+        family = model.family_of(layer)
+        if not family:  # no channels to lose
             choices[:, column] %= 4
         else:  # all producers of a group choose alike
-            choices[:, column] = choices[:, names.index(removable.producers[0])]
+            choices[:, column] = choices[:, names.index(family[0].producers[0])]
     pricer = PlanPricer(model, dict.fromkeys(names, OPTIONS), ByHand(groups))
     plans = [
         PruningPlan(pruner="", patterns={n: OPTIONS[c] for n, c in zip(names, row, strict=True)}) for row in choices

@@ -13,7 +13,7 @@ from app.search.price import price_plan
 from app.search.run import Problem
 from app.search.spec import Limit
 from app.search.trial import TrialCost
-from costmodels.base import LayerCost, Source
+from costmodels.base import LayerCost, NetworkGroup, Source
 from pruning.layers import LayerSpec
 from pruning.patterns import Pattern
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
@@ -31,6 +31,8 @@ class Fond:
     precision: str = "float32"
     overhead_ms: float = 0.0
     overhead_source: Source = "analytical"
+    groups: tuple[NetworkGroup, ...] = ()
+    half_width: float | None = None
 
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:  # noqa: ARG002 - shapes are free
         latency_ms = 0.5 if pattern.kind == self.kind else 1.0

@@ -53,7 +53,7 @@ def test_every_channel_but_the_outputs_is_provably_removable(tmp_path: Path) -> 
     assert [layer.op for layer in spec.layers] == ["conv2d"] * 19 + ["linear"]
     held = [group for group in spec.groups if not group.removable]
     assert [group.reason for group in held] == ["the channels are the model's outputs"]
-    assert all(spec.group_of(layer.name) for layer in spec.layers[:-1])
+    assert all(spec.family_of(layer.name) for layer in spec.layers[:-1])
     assert sorted(len(group.producers) for group in spec.groups) == [1] * 9 + [3, 4, 4]  # three stages share channels
     assert spec.parameter_count == sum(parameter.numel() for parameter in digits_model().parameters()) == 88_362
 
@@ -111,7 +111,7 @@ def test_the_trained_network_is_good_and_has_something_to_lose(tmp_path: Path, d
     taken = intake(trained, tmp_path)
 
     def after(pattern: Pattern) -> float:
-        layers = [layer.name for layer in taken.spec.layers if taken.spec.group_of(layer.name)]
+        layers = [layer.name for layer in taken.spec.layers if taken.spec.family_of(layer.name)]
         plan = PruningPlan(pruner="magnitude", patterns=dict.fromkeys(layers, pattern))
         run = RecoveryRun(
             batches=Feed(digits, "train", ClassificationTask()).shuffled(64, 1),
