@@ -33,6 +33,9 @@ PATTERNS: dict[str, tuple[Sparse, ...]] = {
 }
 
 
+SHORT = {**PATTERNS, "unstructured": (Unstructured(0.9), Unstructured(0.95))}  # what fits into an hour of two cores
+
+
 def cases(pattern: Sparse) -> list[Case]:
     """The methods that serve a pattern, one-shot ones first."""
     found = [Case(name="magnitude", pruner="magnitude")]
@@ -41,9 +44,9 @@ def cases(pattern: Sparse) -> list[Case]:
             Case(name="magnitude, uniform", pruner="magnitude", allocation="uniform"),
             Case(name="magnitude, ERK", pruner="magnitude", allocation="erk"),
         ]
-    if not isinstance(pattern, Channel) and "prune-ofa" in PRUNERS:
-        found += [Case(name=f"{solver}, then locked", pruner="prune-ofa", solver=solver) for solver in ONE_SHOT]
-    trained = [name for name in PRUNERS if name not in ("magnitude", "prune-ofa")]
+    if not isinstance(pattern, Channel) and "prune_ofa" in PRUNERS:
+        found += [Case(name=f"{solver}, then locked", pruner="prune_ofa", solver=solver) for solver in ONE_SHOT]
+    trained = [name for name in PRUNERS if name not in ("magnitude", "prune_ofa")]
     found += [Case(name=name, pruner=name) for name in trained if pattern.kind in PRUNERS[name].patterns()]
     if isinstance(pattern, NM):
         found = [Case(**{**vars(case), "allocation": "uniform"}) for case in found]

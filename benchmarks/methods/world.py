@@ -85,7 +85,7 @@ def _resnet20(folder: Path, cifar: Path) -> World:
     prepare("images", archive, {}, lambda _fraction, _text: None).write(folder / "data.zip")
     data = Dataset(folder / "data.zip")
     task = ClassificationTask(mean=_MEAN, std=_STD)
-    return World("resnet20", net, trace(net), data, task, 128, 0.02, ("validation", "test"))
+    return World("resnet20", net, trace(net), data, task, 64, 0.02, ("validation", "test"))
 
 
 def _read(path: Path, folder: Path) -> GraphNet:

@@ -4,11 +4,20 @@ from collections.abc import Mapping
 
 from pruning.errors import PlanError
 from pruning.masks import Sparse
+from pruning.pruners.ac_dc import ACDC
 from pruning.pruners.base import Pruner
+from pruning.pruners.dpp import DPP
 from pruning.pruners.gmp import GMP
+from pruning.pruners.granet import GraNet
 from pruning.pruners.idp import IDP
 from pruning.pruners.magnitude import Magnitude
+from pruning.pruners.movement import Movement, SoftMovement
+from pruning.pruners.optg import OptG
 from pruning.pruners.pdp import PDP
+from pruning.pruners.prune_ofa import PruneOFA
+from pruning.pruners.rigl import RigL
+from pruning.pruners.soft_threshold import STR
+from pruning.pruners.spartan import Spartan
 from pruning.pruners.sr_ste import SRSTE
 
 PRUNERS: dict[str, type[Pruner]] = {
@@ -17,6 +26,16 @@ PRUNERS: dict[str, type[Pruner]] = {
     "pdp": PDP,
     "idp": IDP,
     "sr_ste": SRSTE,
+    "dpp": DPP,
+    "rigl": RigL,
+    "granet": GraNet,
+    "spartan": Spartan,
+    "str": STR,
+    "movement": Movement,
+    "movement-soft": SoftMovement,
+    "optg": OptG,
+    "ac_dc": ACDC,
+    "prune_ofa": PruneOFA,
 }
 
 __all__ = ["PRUNERS", "Pruner", "check", "make"]

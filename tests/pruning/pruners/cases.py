@@ -1,7 +1,13 @@
-"""What the conformance suite runs every pruner over: a layer of each kind under each pattern it serves."""
+"""What the conformance suite runs every pruner over: a layer of each kind under each pattern it serves.
 
-from collections.abc import Iterator
+By default every pruner meets every kind of pattern once, on layers and with figures that take turns; the whole product
+is `slow`.
+"""
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +16,8 @@ from pruning.masked import MaskedWeight, SharedMask, Slice, find_tensor
 from pruning.masks import Sparse
 from pruning.patterns import NM, Block, Channel, Kernel, Unstructured
 from pruning.pruners import PRUNERS, make
+from pruning.pruners.table import LAYERS
+from tests.pruning.small import ELEMENTS
 
 PATTERNS: tuple[Sparse, ...] = (
     Unstructured(0.7),
@@ -18,7 +26,6 @@ PATTERNS: tuple[Sparse, ...] = (
     Kernel(0.6),
     Channel(0.5),
 )
-LAYERS = ("conv", "depthwise", "linear")
 
 
 class Two(nn.Module):
@@ -54,6 +61,26 @@ def cases() -> Iterator[tuple[str, Sparse, str]]:
             for layer in LAYERS:
                 if pattern.kind in pruner.patterns() and not (isinstance(pattern, Kernel) and layer == "linear"):
                     yield name, pattern, layer
+
+
+def layouts() -> Iterator[tuple[str, Sparse]]:
+    """Pruner, pattern it serves; of weights and groups of weights more than one."""
+    for name, pruner in PRUNERS.items():
+        yield from ((name, p) for p in (*ELEMENTS, *PATTERNS[2:]) if p.kind in pruner.patterns())
+
+
+def taking_turns(found: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """All cases as parameters; of those with the same pruner and kind of pattern, all but one in turn are slow."""
+    alike: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for case in found:
+        name, pattern, *_ = case
+        alike.setdefault((name, pattern.kind), []).append(case)
+    chosen = {group[turn % len(group)] for turn, group in enumerate(alike.values())}
+    return [
+        pytest.param(*case, marks=() if case in chosen else pytest.mark.slow)
+        for group in alike.values()
+        for case in group
+    ]
 
 
 def masks_for(net: Two, name: str, pattern: Sparse, **settings: float) -> dict[str, MaskedWeight]:
