@@ -14,6 +14,7 @@ from starlette.types import Lifespan
 from app import errors
 from app.api import (
     accelerators,
+    calibrations,
     datasets,
     docs_page,
     events,
@@ -21,16 +22,18 @@ from app.api import (
     health,
     models,
     openapi,
+    profile_matches,
     profiles,
     searches,
     trials,
 )
 from app.api.guard import BodyLimit, Guard, SecurityHeaders
 from app.api.service import API, open_service
+from app.pages import profile_views
 from app.pages import views as pages
 from app.settings import Settings
 
-_NOUNS = (models, datasets, accelerators, profiles, searches, trials, fronts, events)
+_NOUNS = (models, datasets, accelerators, profiles, profile_matches, calibrations, searches, trials, fronts, events)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -84,6 +87,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(docs_page.router, include_in_schema=False)
     app.include_router(pages.router)
+    app.include_router(profile_views.router)
     app.mount("/static", pages.STATIC, name="static")
 
 

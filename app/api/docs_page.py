@@ -13,7 +13,7 @@ _PAGE = Markup("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>API · Espalier</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/espalier.css"></head>
 <body><header class="site"><a class="brand" href="/searches">Espalier</a>
-<nav aria-label="Site"><a href="/searches">Searches</a>
+<nav aria-label="Site"><a href="/searches">Searches</a><a href="/profiles">Profiles</a>
 <a href="/docs" aria-current="page">API</a></nav></header>
 <main><h1>API</h1><p>Version {version}. The same as a machine reads it: <a href="/openapi.json">openapi.json</a>.
 Errors are problem details (RFC 9457). Where the service has a token, send it as

@@ -10,14 +10,15 @@ from app.api.search_schemas import FrontOut
 from app.api.service import Here, Id, Service
 from app.api.uploads import safe_filename
 from app.errors import Problem
-from app.store import fronts, profiles, searches, trials
+from app.store import calibrations, fronts, profiles, searches, trials
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["fronts"])
 _FIRST = "profile id; the search's first if left out"
 Profile = Annotated[str | None, Query(max_length=64, pattern=r"^[!-~]+$", description=_FIRST)]
 COLUMNS = (
-    "number", "role", "on_front", "latency_ms", "latency_share", "accuracy", "accuracy_standard_error",
-    "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources", "derivations",
+    "number", "role", "on_front", "latency_ms", "low_ms", "high_ms", "latency_share", "accuracy",
+    "accuracy_standard_error", "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources",
+    "derivations",
 )  # fmt: skip
 
 
@@ -56,5 +57,8 @@ def read_front(here: Service, search_id: str, profile_id: str | None) -> FrontOu
             known = ", ".join(search.spec["profiles"])
             raise Problem(404, "no_front", f"This search has no front on profile {chosen!r}; it has {known}.")
         profile = profiles.get(session, here.project_id, chosen)
+        pinned = search.spec.get("calibrations", {}).get(chosen)
+        calibration = calibrations.get(session, here.project_id, pinned) if pinned else None
         numbers = [point.number for point in fronts.get(session, search_id, chosen)]
-        return views.front_out(search, profile, numbers, trials.for_front(session, search_id, chosen))
+        found = trials.for_front(session, search_id, chosen)
+        return views.front_out(search, profile, calibration, numbers, found)

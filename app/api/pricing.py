@@ -10,8 +10,9 @@ from app.api.search_schemas import BeforeAfter, DeviceOut, LayerLatencyOut, Laye
 from app.errors import Problem
 from app.search.spec import Limit, SearchSpec
 from app.search.trial import Trial
-from app.store.records import ProfileRecord
+from app.store.records import CalibrationRecord, ProfileRecord
 from costmodels.base import CostModel, LayerCost, NetworkCost
+from costmodels.calibrate import Calibrated, Calibration
 from costmodels.catalogue import cost_model
 from costmodels.errors import CostModelError
 from costmodels.match import match
@@ -20,21 +21,39 @@ from costmodels.profile import Profile
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.plan import PruningPlan
 
-EVERYTHING = ("batch", "precision", "coverage")
+EVERYTHING = ("batch", "precision", "coverage", "ambiguity")
 
 
-def fitted(spec: SearchSpec, model: ModelSpec, record: ProfileRecord, place: str) -> CostModel:
+def fitted(
+    acknowledge: Sequence[str],
+    model: ModelSpec,
+    record: ProfileRecord,
+    place: str | None = None,
+    calibration: CalibrationRecord | None = None,
+) -> CostModel:
     """The cost model of a stored profile for a model.
+
+    Args:
+        acknowledge: the words of a search.
+        model: what is to be priced.
+        record: the profile.
+        place: where the request names the profile, as a JSON pointer.
+        calibration: what its prices are taken under.
 
     Raises:
         Problem: 422, with the report of what was matched and what was not.
     """
     profile = Profile.from_json(record.document or {})
     try:
-        return cost_model(profile, model, spec.acknowledge)
+        return calibrated(cost_model(profile, model, acknowledge), calibration)
     except CostModelError as error:
         more = {"match": match(profile, model).to_json()} if profile.rows else {}
         raise Problem(422, error.code, str(error), pointer=place, more=more) from error
+
+
+def calibrated(prices: CostModel, calibration: CalibrationRecord | None) -> CostModel:
+    """The cost model under a stored calibration; unchanged without one."""
+    return Calibrated(prices, Calibration.from_json(dict(calibration.document))) if calibration else prices
 
 
 def check_limit(
@@ -63,7 +82,7 @@ def check_limit(
 
 
 def devices_and_layers(
-    model: ModelSpec, trial: Trial, records: Sequence[ProfileRecord]
+    model: ModelSpec, trial: Trial, records: Sequence[ProfileRecord], pinned: Mapping[str, CalibrationRecord]
 ) -> tuple[list[DeviceOut], list[LayerOut]]:
     """The tables of a trial: the network and each layer, before and after, on every profile that can be priced."""
     before: dict[str, NetworkCost] = {}
@@ -71,9 +90,10 @@ def devices_and_layers(
     devices = []
     for record in records:
         try:
-            prices = cost_model(Profile.from_json(record.document or {}), model, EVERYTHING)
+            raw = cost_model(Profile.from_json(record.document or {}), model, EVERYTHING)
         except CostModelError:
             continue  # the accelerator's entry has changed since: the trial's stored cost still stands
+        prices = calibrated(raw, pinned.get(record.id))
         before[record.id] = network_cost(model, PruningPlan(pruner=trial.plan.pruner), prices)
         after[record.id] = network_cost(model, trial.plan, prices)
         devices.append(_device(record, before[record.id], after[record.id]))
@@ -91,6 +111,8 @@ def _device(record: ProfileRecord, before: NetworkCost, after: NetworkCost) -> D
         name=record.name,
         before_ms=before.latency_ms,
         after_ms=after.latency_ms,
+        low_ms=after.low_ms,
+        high_ms=after.high_ms,
         sources=dict(after.sources),
         derivations=dict(after.derivations),
     )
@@ -120,6 +142,8 @@ def _latency(before: LayerCost, after: LayerCost) -> LayerLatencyOut:
     return LayerLatencyOut(
         before_ms=before.latency_ms,
         after_ms=after.latency_ms,
+        low_ms=after.low_ms,
+        high_ms=after.high_ms,
         source=after.source,
         derivation=after.derivation,
     )

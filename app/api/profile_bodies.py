@@ -1,18 +1,23 @@
-"""The four ways to bring a profile: a document, a file, a name of the accelerator catalogue, a wish to measure."""
+"""The four ways to bring a profile: a document, files, a name of the accelerator catalogue, a wish to measure."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
+import anyio
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from starlette.datastructures import UploadFile
 
+from app.api.profile_forms import open_form, read_form, refused
 from app.errors import Problem, pointer
 from costmodels.catalogue import accelerator_profile
 from costmodels.errors import CostModelError, ProfileError
-from costmodels.profile import MAX_BYTES, Profile
+from costmodels.measure.options import BackendName, DeviceName, Precision
+from costmodels.profile import Profile
+
+if TYPE_CHECKING:
+    from costmodels.importers import SourceFile
 
 
 def _printable(text: str) -> str:
@@ -22,7 +27,6 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
-_HEADER_FIELDS = ("device", "runtime", "precision", "source")
 
 
 class MeasureWish(BaseModel):
@@ -32,6 +36,9 @@ class MeasureWish(BaseModel):
     model: Text
     batch: int = Field(default=1, ge=1, le=65_536)
     threads: int = Field(default=1, ge=1, le=256)
+    backend: BackendName | None = Field(default=None, description="torch's eager mode where left out")
+    device: DeviceName | None = Field(default=None, description="of the worker; its cpu where left out")
+    precision: Precision | None = Field(default=None, description="float32 where left out; the others need cuda")
 
 
 class MeasureBody(BaseModel):
@@ -54,11 +61,15 @@ class AcceleratorBody(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileBody:
-    """What a request brought: a profile that is ready, or the wish for one. `raw` is the file as it came."""
+    """What a request brought: a profile that is ready, with the files it came in, or the wish for one.
+
+    `request` says which importer read the files and what was stated beside them.
+    """
 
     name: str
     profile: Profile | None = None
-    raw: bytes | None = None
+    files: tuple["SourceFile", ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)
     wish: MeasureWish | None = None
 
 
@@ -70,11 +81,16 @@ async def read_body(request: Request) -> ProfileBody:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=16) as form:
-            return await _from_form(dict(form.items()))
-    raw = await request.body()
+        async with open_form(request) as form:
+            brought = await anyio.to_thread.run_sync(read_form, form)
+        said = {"importer": brought.importer, "stated": dict(brought.stated)}
+        return ProfileBody(name=brought.profile.name, profile=brought.profile, files=brought.files, request=said)
+    return await anyio.to_thread.run_sync(_from_document, kind, await request.body())
+
+
+def _from_document(kind: str, raw: bytes) -> ProfileBody:
     if kind in ("text/csv", "application/octet-stream"):
-        return _document(raw, {}, "")
+        return _document(raw)
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -84,30 +100,15 @@ async def read_body(request: Request) -> ProfileBody:
         return ProfileBody(name=measured.name, wish=measured.measure)
     if isinstance(body, dict) and "accelerator" in body and "source" not in body:
         return _from_catalogue(_validated(AcceleratorBody, body))
-    return _document(raw, {}, "")
+    return _document(raw)
 
 
-async def _from_form(form: Mapping[str, Any]) -> ProfileBody:
-    upload = form.get("file")
-    if not isinstance(upload, UploadFile):
-        raise Problem(422, "missing", "The form has no file.", pointer="/file")
-    header: dict[str, Any] = {key: form[key] for key in _HEADER_FIELDS if form.get(key)}
-    if batch := form.get("batch"):
-        if not str(batch).isdecimal():
-            raise Problem(422, "invalid", f"batch {str(batch)[:40]!r} is not a whole number", pointer="/batch")
-        header["batch"] = int(str(batch))
-    name = str(form.get("name") or "")[:200]
-    header["name"] = name or str(upload.filename or "profile").rpartition(".")[0][:200] or "profile"
-    return _document(await upload.read(MAX_BYTES + 1), header, name)
-
-
-def _document(raw: bytes, header: Mapping[str, Any], name: str) -> ProfileBody:
+def _document(raw: bytes) -> ProfileBody:
     try:
-        profile = Profile.from_bytes(raw, header)
+        profile = Profile.from_bytes(raw)
     except ProfileError as error:
-        errors = [{"pointer": "", "detail": problem, "code": error.code} for problem in error.problems[:200]]
-        raise Problem(422, error.code, str(error), errors=errors) from error
-    return ProfileBody(name=name or profile.name, profile=profile, raw=raw)
+        raise refused(error) from error
+    return ProfileBody(name=profile.name, profile=profile)
 
 
 def _from_catalogue(body: AcceleratorBody) -> ProfileBody:

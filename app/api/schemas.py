@@ -68,15 +68,27 @@ class ProfileSummary(BaseModel):
     batch: int | None
     precision: str | None
     rows: int | None
-    request: dict[str, Any]
+    digest: str | None = Field(description="sha256 of the canonical JSON: which profile it is")
+    request: dict[str, Any] = Field(description="what a worker was asked to measure, or how files were read")
     failure: FailureOut | None
     created_at: str
     links: dict[str, str]
 
 
-class ProfileOut(ProfileSummary):
-    """A profile with its document."""
+class ProfileFileOut(BaseModel):
+    """A file that a profile was made from; `link` is null where it is not kept here."""
 
+    name: str
+    sha256: str
+    format: str
+    link: str | None
+
+
+class ProfileOut(ProfileSummary):
+    """A profile with its document, what is odd about it, and the files it was made from."""
+
+    warnings: list[str]
+    files: list[ProfileFileOut]
     document: dict[str, Any] | None
 
 

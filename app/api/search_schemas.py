@@ -64,6 +64,8 @@ class CostOut(BaseModel):
 
     profile: str
     latency_ms: float
+    low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
+    high_ms: float | None
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]
@@ -96,10 +98,12 @@ class BeforeAfter(BaseModel):
 
 
 class LayerLatencyOut(BaseModel):
-    """A layer's predicted latency on one profile, dense and under the plan."""
+    """A layer's predicted latency on one profile, dense and under the plan, with the interval of the latter."""
 
     before_ms: float
     after_ms: float
+    low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
+    high_ms: float | None
     source: str
     derivation: str
 
@@ -119,12 +123,14 @@ class LayerOut(BaseModel):
 
 
 class DeviceOut(BaseModel):
-    """The whole network's predicted latency on one profile, dense and under the plan."""
+    """The whole network's predicted latency on one profile, dense and under the plan, with the interval of that."""
 
     id: str
     name: str
     before_ms: float
     after_ms: float
+    low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
+    high_ms: float | None
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]
@@ -159,6 +165,8 @@ class PointOut(BaseModel):
     test_standard_error: float | None
     samples: int
     latency_ms: float
+    low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
+    high_ms: float | None
     latency_share: float = Field(description="of the dense latency on this profile")
     predicted: bool = True
     sources: dict[str, float]
@@ -176,6 +184,17 @@ class LimitOut(BaseModel):
     share: float | None
 
 
+class CalibrationNote(BaseModel):
+    """The version of a profile's calibration that a search is priced under."""
+
+    id: str
+    version: int
+    method: Literal["none", "scale", "offset", "affine"]
+    points: int
+    half_width: float | None = Field(description="of the interval of a network's latency, as a share")
+    warning: str = Field(description="what a person should know before trusting it; empty if nothing")
+
+
 class FrontOut(BaseModel):
     """The stored front of a search on one profile, and every complete trial, dominated ones too."""
 
@@ -185,6 +204,7 @@ class FrontOut(BaseModel):
     source: str
     batch: int
     precision: str
+    calibration: CalibrationNote | None
     dense: PointOut | None
     dense_recovered: PointOut | None
     limits: list[LimitOut]

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.api.schemas import FailureOut
 from app.api.search_schemas import (
+    CalibrationNote,
     CostOut,
     DenseOut,
     FrontOut,
@@ -21,7 +22,8 @@ from app.api.search_schemas import (
 from app.api.service import API
 from app.api.views import failure
 from app.search.trial import Measurement, Trial
-from app.store.records import FrontTrial, ProfileRecord, SearchProgress, SearchRecord
+from app.store.records import CalibrationRecord, FrontTrial, ProfileRecord, SearchProgress, SearchRecord
+from costmodels.calibrate import Calibration
 
 DENSE_TRIALS = 2  # trial 0 as uploaded, trial 1 with the same recovery
 
@@ -119,7 +121,11 @@ def pattern_counts(kinds: Iterable[str]) -> dict[str, int]:
 
 
 def front_out(
-    search: SearchRecord, profile: ProfileRecord, numbers: Sequence[int], trials: Sequence[FrontTrial]
+    search: SearchRecord,
+    profile: ProfileRecord,
+    calibration: CalibrationRecord | None,
+    numbers: Sequence[int],
+    trials: Sequence[FrontTrial],
 ) -> FrontOut:
     """The stored front (`numbers`, by latency) on one profile, and every complete trial there."""
     points = {point.number: point for point in _points(search.id, trials)}
@@ -133,12 +139,26 @@ def front_out(
         source=document.get("source", "measured"),
         batch=document.get("batch", search.spec["batch"]),
         precision=document.get("precision", search.spec["precision"]),
+        calibration=calibration_note(calibration) if calibration else None,
         dense=dense,
         dense_recovered=by_role.get("dense_recovered"),
         limits=_limits(search, profile.id, dense),
         points=sorted((points[n] for n in numbers if n in points), key=lambda point: point.latency_ms),
         trials=list(points.values()),
         bound=list((search.bound or {}).get(profile.id, [])),
+    )
+
+
+def calibration_note(record: CalibrationRecord) -> CalibrationNote:
+    """A calibration in a line, without its points."""
+    calibration = Calibration.from_json(dict(record.document))
+    return CalibrationNote(
+        id=record.id,
+        version=record.version,
+        method=calibration.method,
+        points=len(calibration.points),
+        half_width=calibration.half_width,
+        warning=calibration.warning,
     )
 
 
@@ -150,6 +170,8 @@ def _points(search_id: str, trials: Sequence[FrontTrial]) -> list[PointOut]:
             role=trial.role,
             **_accuracies(trial.validation, trial.test),
             latency_ms=trial.cost.latency_ms,
+            low_ms=trial.cost.low_ms,
+            high_ms=trial.cost.high_ms,
             latency_share=trial.cost.latency_ms / whole if whole else 1.0,
             sources=dict(trial.cost.sources),
             derivations=dict(trial.cost.derivations),

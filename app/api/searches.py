@@ -9,7 +9,7 @@ from app.api import search_views as views
 from app.api.schemas import Page
 from app.api.search_schemas import SearchOut, SearchSummary
 from app.api.service import After, Here, Id, Limit, Service
-from app.api.submit import check
+from app.api.submit import check, pinned
 from app.api.views import page
 from app.errors import Problem
 from app.search.spec import SearchSpec
@@ -30,6 +30,7 @@ def submit_search(here: Here, response: Response, spec: SearchSpec, idempotency_
     """
     record = _known(here, idempotency_key, spec)
     if record is None:
+        spec = pinned(here, spec)
         check(here, spec)
         with here.database.begin() as session:  # the key is looked up again in there: two requests may race
             record = searches.add(session, project_id=here.project_id, spec=spec, idempotency_key=idempotency_key)
@@ -78,7 +79,7 @@ def _known(here: Service, key: str | None, spec: SearchSpec) -> SearchRecord | N
         return None
     with here.database.read() as session:
         record = searches.by_key(session, here.project_id, key)
-    if record is not None and record.spec != json.loads(json.dumps(spec.to_json())):
+    if record is not None and not searches.same_wish(record.spec, json.loads(json.dumps(spec.to_json()))):
         detail = f"Idempotency-Key {key!r} was used for another search ({record.id}): use a new key."
         entry = {"parameter": "Idempotency-Key", "detail": detail, "code": "key_reused"}
         raise Problem(422, "key_reused", detail, errors=[entry])

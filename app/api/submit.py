@@ -5,16 +5,16 @@ makes the same checks and fails the search with the same words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 from app.api.service import Service
 from app.errors import Problem, pointer
 from app.search.spec import SearchSpec
-from app.store import datasets, models, profiles
+from app.store import calibrations, datasets, models, profiles
 from app.store.errors import NotFound
-from app.store.records import DatasetRecord, ModelRecord, ProfileRecord
+from app.store.records import CalibrationRecord, DatasetRecord, ModelRecord, ProfileRecord
 from pruning.layers import ModelSpec
 
 
@@ -25,6 +25,15 @@ class Parts:
     model: ModelRecord
     dataset: DatasetRecord
     profiles: tuple[ProfileRecord, ...]
+    calibrations: Mapping[str, CalibrationRecord]
+
+
+def pinned(here: Service, spec: SearchSpec) -> SearchSpec:
+    """The search with the newest calibration of every profile for which it names none."""
+    open_profiles = [profile for profile in spec.profiles if profile not in spec.calibrations]
+    with here.database.read() as session:
+        newest = calibrations.latest(session, here.project_id, open_profiles)
+    return replace(spec, calibrations={**spec.calibrations, **{key: found.id for key, found in newest.items()}})
 
 
 def check(here: Service, spec: SearchSpec) -> None:
@@ -40,6 +49,7 @@ def check(here: Service, spec: SearchSpec) -> None:
     parts = _find(here, spec)
     _check_states(parts)
     _check_profiles(spec, parts.profiles)
+    _check_calibrations(parts.calibrations)
     if parts.model.spec is None:
         return
     model = ModelSpec.from_json(parts.model.spec)
@@ -47,7 +57,7 @@ def check(here: Service, spec: SearchSpec) -> None:
     if parts.dataset.meta is not None:
         _check_data(spec, model, parts.dataset.meta)
     if all(profile.document is not None for profile in parts.profiles):
-        _check_prices(spec, model, parts.profiles)
+        _check_prices(spec, model, parts)
 
 
 def _texts(value: Any, *path: object) -> Iterator[tuple[tuple[object, ...], str]]:
@@ -68,7 +78,8 @@ def _find(here: Service, spec: SearchSpec) -> Parts:
             try:
                 return repository.get(session, here.project_id, record_id)
             except NotFound as error:
-                detail = f"There is no {kind} {record_id[:80]!r} here; GET /api/v1/{kind}s lists what there is."
+                listed = f"profiles/.../{kind}s" if kind == "calibration" else f"{kind}s"
+                detail = f"There is no {kind} {record_id[:80]!r} here; GET /api/v1/{listed} lists what there is."
                 raise Problem(422, f"unknown_{kind}", detail, pointer=place) from error
 
         return Parts(
@@ -78,6 +89,11 @@ def _find(here: Service, spec: SearchSpec) -> Parts:
                 find(profiles, "profile", profile, pointer("profiles", index))
                 for index, profile in enumerate(spec.profiles)
             ),
+            calibrations={
+                profile: find(calibrations, "calibration", chosen, pointer("calibrations", profile))
+                for profile, chosen in spec.calibrations.items()
+                if chosen is not None
+            },
         )
 
 
@@ -105,6 +121,13 @@ def _check_profiles(spec: SearchSpec, records: Sequence[ProfileRecord]) -> None:
                     f"{known[key]}, use another profile, or put {key!r} into acknowledge to compare them anyway."
                 )
                 raise Problem(422, f"{key}_mismatch", detail, pointer=pointer("profiles", index))
+
+
+def _check_calibrations(chosen: Mapping[str, CalibrationRecord]) -> None:
+    for profile, calibration in chosen.items():
+        if calibration.profile_id != profile:
+            detail = f"That calibration is of profile {calibration.profile_id!r}: name one of this profile, or null."
+            raise Problem(422, "calibration_mismatch", detail, pointer=pointer("calibrations", profile))
 
 
 def _check_layers(spec: SearchSpec, model: ModelSpec) -> None:
@@ -144,13 +167,15 @@ def _by(shape: Sequence[int]) -> str:
     return " x ".join(str(size) for size in shape) or "a single number"
 
 
-def _check_prices(spec: SearchSpec, model: ModelSpec, records: Sequence[ProfileRecord]) -> None:
+def _check_prices(spec: SearchSpec, model: ModelSpec, parts: Parts) -> None:
     """Match every profile with the model, and every limit with what the space can reach."""
     from app.api import pricing  # the solver's numbers come with it, so only here
 
     cost_models = {
-        record.id: pricing.fitted(spec, model, record, pointer("profiles", index))
-        for index, record in enumerate(records)
+        record.id: pricing.fitted(
+            spec.acknowledge, model, record, pointer("profiles", index), parts.calibrations.get(record.id)
+        )
+        for index, record in enumerate(parts.profiles)
     }
     for index, limit in enumerate(spec.limits):
         pricing.check_limit(spec, model, cost_models, limit, pointer("limits", index))

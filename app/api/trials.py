@@ -13,7 +13,7 @@ from app.api.uploads import safe_filename
 from app.api.views import page
 from app.errors import Problem
 from app.search.trial import Trial
-from app.store import models, profiles, searches, trials
+from app.store import calibrations, models, profiles, searches, trials
 from app.store.records import SearchRecord
 from pruning.layers import ModelSpec
 
@@ -62,8 +62,9 @@ def detail(here: Service, search: SearchRecord, trial: Trial) -> TrialOut:
     with here.database.read() as session:
         model = models.get(session, here.project_id, search.spec["model"])
         records = [profiles.get(session, here.project_id, key) for key in search.spec["profiles"]]
+        pinned = calibrations.pinned(session, here.project_id, search.spec)
     ready = [record for record in records if record.document is not None]
-    tables = devices_and_layers(ModelSpec.from_json(model.spec), trial, ready) if model.spec else ([], [])
+    tables = devices_and_layers(ModelSpec.from_json(model.spec), trial, ready, pinned) if model.spec else ([], [])
     document: dict[str, Any] = trial.to_json()
     report = trial.report
     return TrialOut(

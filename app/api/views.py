@@ -1,11 +1,22 @@
 """Records of models, datasets and profiles as answers. Pure: no session, no request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.api.schemas import DatasetOut, FailureOut, ModelOut, ModelSummary, Page, ProfileOut, ProfileSummary
+from app.api.schemas import (
+    DatasetOut,
+    FailureOut,
+    ModelOut,
+    ModelSummary,
+    Page,
+    ProfileFileOut,
+    ProfileOut,
+    ProfileSummary,
+)
 from app.api.service import API
 from app.store.records import DatasetRecord, ModelRecord, ProfileRecord
+from costmodels.profile import Profile
+from costmodels.profile_warnings import warnings
 from pruning.layers import ModelSpec
 
 Item = TypeVar("Item")
@@ -76,13 +87,40 @@ def profile_summary(record: ProfileRecord) -> ProfileSummary:
         batch=document.get("batch"),
         precision=document.get("precision"),
         rows=len(document["rows"]) if "rows" in document else None,
+        digest=record.digest,
         request=dict(record.request),
         failure=failure(record.failure),
         created_at=record.created_at,
-        links={"self": f"{API}/profiles/{record.id}", "csv": f"{API}/profiles/{record.id}.csv"},
+        links=_profile_links(record.id),
     )
 
 
-def profile_out(record: ProfileRecord) -> ProfileOut:
-    """A profile with its document."""
-    return ProfileOut(**vars(profile_summary(record)), document=_plain(record.document))
+def _profile_links(profile_id: str) -> dict[str, str]:
+    base = f"{API}/profiles/{profile_id}"
+    parts = {name: f"{base}/{name}" for name in ("match", "pays", "aliases", "calibrations")}
+    return {"self": base, "page": f"/profiles/{profile_id}", "csv": f"{base}.csv", **parts}
+
+
+def file_digests(record: ProfileRecord) -> list[str]:
+    """The files that a profile says it was made from."""
+    return [file["sha256"] for file in (record.document or {}).get("files", ())]
+
+
+def profile_out(record: ProfileRecord, kept: Collection[str]) -> ProfileOut:
+    """A profile with its document; `kept` are the digests of files that can be had here."""
+    document = record.document or {}
+    files = [
+        ProfileFileOut(
+            name=file["name"],
+            sha256=file["sha256"],
+            format=file.get("format", ""),
+            link=f"{API}/profiles/{record.id}/files/{file['sha256']}" if file["sha256"] in kept else None,
+        )
+        for file in document.get("files", ())
+    ]
+    return ProfileOut(
+        **vars(profile_summary(record)),
+        warnings=list(warnings(Profile.from_json(document))) if document else [],
+        files=files,
+        document=_plain(record.document),
+    )

@@ -132,7 +132,16 @@ def _register_submit() -> None:
     app.command()(submit)
 
 
+def _register_profile() -> None:
+    from app.cli.profile import profile
+    from app.cli.profile_import import register
+
+    register(profile)
+    app.add_typer(profile)
+
+
 _register_submit()
+_register_profile()
 __all__ = ["app", "fail"]
 
 if __name__ == "__main__":

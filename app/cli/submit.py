@@ -22,7 +22,7 @@ def submit(
     model: Annotated[str, typer.Argument(help="exported program (.pt2), or the id of an uploaded model")],
     dataset: Annotated[str, typer.Option(help="'digits', an .npz file, a folder or zip of class folders, or an id")],
     profile: Annotated[
-        list[str], typer.Option(help="accelerator name, .json or .csv file, 'measure', or an id; repeat for more")
+        list[str], typer.Option(help="accelerator name, file of any tool, 'measure', or an id; repeat for more")
     ],
     name: Annotated[str, typer.Option(help="name of the search")] = "",
     batch: Annotated[int, typer.Option(min=1, help="batch size of the deployment")] = 1,
@@ -36,7 +36,7 @@ def submit(
     pattern: Annotated[Many, typer.Option(help="unstructured, nm or channel; repeat; all if left out")] = None,
     freeze: Annotated[Many, typer.Option(help="name of a layer to leave alone; repeat")] = None,
     limit: Annotated[Many, typer.Option(help="share of dense, 0.5, or milliseconds, 4.2ms; on all profiles")] = None,
-    acknowledge: Annotated[Many, typer.Option(help="batch, precision or coverage; repeat")] = None,
+    acknowledge: Annotated[Many, typer.Option(help="batch, precision, coverage or ambiguity; repeat")] = None,
     wait: Annotated[bool, typer.Option(help="wait for the end and print the fronts")] = True,
     url: Url = LOCAL,
     token: Token = None,
@@ -119,13 +119,26 @@ def _profile(client: "Client", text: str, spec: Mapping[str, Any]) -> str:
         wish = {"model": spec["model"], "batch": spec["batch"], "threads": 1}
         found = client.add_profile({"measure": wish, "name": "this machine"})
     elif path.is_file():
-        header = {"batch": spec["batch"], "precision": spec["precision"]} if path.suffix == ".csv" else {}
-        found = client.add_profile(path, **header)
+        found = _from_file(client, path, spec)
     elif text in {entry["name"] for entry in client.list_accelerators()["items"]}:
         found = client.add_profile({"accelerator": text, "batch": spec["batch"]} | _precision(client, text, spec))
     else:
         return str(client.get_profile(_known_id(text, "profile, accelerator or profile file"))["id"])
     return settled(found, client.get_profile, "profile")
+
+
+def _from_file(client: "Client", path: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Upload a profile; what the file leaves out of batch and precision is the deployment's, never the other way."""
+    from app.client import ApiError
+
+    try:
+        return client.add_profile(path)
+    except ApiError as error:
+        absent = {entry.get("pointer") for entry in error.errors}
+        given = {key: spec[key] for key in ("batch", "precision") if f"/{key}" in absent}
+        if not given:
+            raise
+    return client.add_profile(path, **given)
 
 
 def _precision(client: "Client", accelerator: str, spec: Mapping[str, Any]) -> dict[str, str]:

@@ -52,7 +52,7 @@ def _cells(point: Mapping[str, Any], name: str) -> list[Text]:
     pruned = point["role"] == "searched"
     cells = (
         name,
-        f"{point['latency_ms']:.4g} ms",
+        f"{point['latency_ms']:.4g} ms{_interval(point)}",
         _share(point["latency_share"]),
         _accuracy(point["accuracy"], point["accuracy_standard_error"]),
         _accuracy(point["test_accuracy"], point["test_standard_error"]),
@@ -60,6 +60,11 @@ def _cells(point: Mapping[str, Any], name: str) -> list[Text]:
         ", ".join(f"{count} {kind}" for kind, count in point["patterns"].items()),
     )
     return [Text(cell) for cell in cells]
+
+
+def _interval(point: Mapping[str, Any]) -> str:
+    ends = (point["low_ms"], point["high_ms"])
+    return "" if None in ends else " ({}–{})".format(*(f"{e:.3g}" if e < 1000 else f"{e:.0f}" for e in ends))
 
 
 def _accuracy(value: float | None, standard_error: float | None) -> str:

@@ -11,14 +11,15 @@ from typing import Any
 import httpx2
 
 from app.client.handles import Search
-from app.client.http import DEFAULT_URL, ApiError, Connection, checked
+from app.client.http import DEFAULT_URL, ApiError, Connection, checked, download
+from app.client.profiles import Profiles
 from app.client.sse import Event, parse
 
 Json = dict[str, Any]
 _V1 = "/api/v1"
 
 
-class Client:
+class Client(Profiles):
     """Talks to a service. Everything it answers is plain lists and dicts, as in the OpenAPI document (`/docs`).
 
     Usage:
@@ -44,7 +45,7 @@ class Client:
 
     def health(self) -> Json:
         """Who is there. Raises ApiError or httpx2.TransportError if nobody is."""
-        return self._get("/healthz")
+        return dict(self.connection.get("/healthz"))
 
     def upload_model(self, path: str | Path, name: str = "") -> Json:
         """Upload an exported program (`.pt2`)."""
@@ -52,11 +53,11 @@ class Client:
 
     def list_models(self, *, limit: int = 50, after: str | None = None) -> Json:
         """A page of models, newest first: {"items": [...], "next": ...}."""
-        return self._get(f"{_V1}/models", limit=limit, after=after)
+        return self._get("models", limit=limit, after=after)
 
     def get_model(self, model_id: str) -> Json:
         """One model with its spec."""
-        return self._get(f"{_V1}/models/{model_id}")
+        return self._get(f"models/{model_id}")
 
     def add_dataset(
         self, kind: str, path: str | Path | None = None, *, name: str = "", options: Mapping[str, Any] | None = None
@@ -67,40 +68,19 @@ class Client:
 
     def list_datasets(self, *, limit: int = 50, after: str | None = None) -> Json:
         """A page of datasets, newest first."""
-        return self._get(f"{_V1}/datasets", limit=limit, after=after)
+        return self._get("datasets", limit=limit, after=after)
 
     def get_dataset(self, dataset_id: str) -> Json:
         """One dataset."""
-        return self._get(f"{_V1}/datasets/{dataset_id}")
-
-    def add_profile(self, profile: Mapping[str, Any] | str | Path, **header: Any) -> Json:
-        """Bring a profile: a document, `{"accelerator": ...}` or `{"measure": {...}}`, or the path of a file.
-
-        `header` says what a CSV file leaves out: name, device, runtime, precision, batch.
-        """
-        if isinstance(profile, Mapping):
-            return dict(self.connection.send("POST", f"{_V1}/profiles", json={**profile, **header}).json())
-        return self._upload("/profiles", Path(profile), {key: str(value) for key, value in header.items()})
-
-    def list_profiles(self, *, limit: int = 50, after: str | None = None) -> Json:
-        """A page of profiles, newest first."""
-        return self._get(f"{_V1}/profiles", limit=limit, after=after)
-
-    def get_profile(self, profile_id: str) -> Json:
-        """One profile with its document."""
-        return self._get(f"{_V1}/profiles/{profile_id}")
-
-    def get_profile_csv(self, profile_id: str) -> str:
-        """A profile as a spreadsheet."""
-        return self.connection.send("GET", f"{_V1}/profiles/{profile_id}.csv").text
+        return self._get(f"datasets/{dataset_id}")
 
     def list_accelerators(self) -> Json:
         """The catalogue of accelerators."""
-        return self._get(f"{_V1}/accelerators")
+        return self._get("accelerators")
 
     def get_accelerator(self, name: str) -> Json:
         """One accelerator."""
-        return self._get(f"{_V1}/accelerators/{name}")
+        return self._get(f"accelerators/{name}")
 
     def submit_search(self, spec: Mapping[str, Any], *, key: str | None = None) -> Search:
         """Submit a search and return at once. A lost answer is asked for again under the same idempotency key."""
@@ -114,11 +94,11 @@ class Client:
 
     def list_searches(self, *, limit: int = 50, after: str | None = None, state: str | None = None) -> Json:
         """A page of searches, newest first."""
-        return self._get(f"{_V1}/searches", limit=limit, after=after, state=state)
+        return self._get("searches", limit=limit, after=after, state=state)
 
     def get_search(self, search_id: str) -> Json:
         """One search."""
-        return self._get(f"{_V1}/searches/{search_id}")
+        return self._get(f"searches/{search_id}")
 
     def cancel_search(self, search_id: str) -> Json:
         """Ask for the end of a search."""
@@ -129,29 +109,19 @@ class Client:
         self, search_id: str, *, limit: int = 50, after: int | str | None = None, state: str | None = None
     ) -> Json:
         """A page of trials by number."""
-        return self._get(f"{_V1}/searches/{search_id}/trials", limit=limit, after=after, state=state)
+        return self._get(f"searches/{search_id}/trials", limit=limit, after=after, state=state)
 
     def get_trial(self, search_id: str, number: int) -> Json:
         """One trial with its per-layer table."""
-        return self._get(f"{_V1}/searches/{search_id}/trials/{number}")
+        return self._get(f"searches/{search_id}/trials/{number}")
 
     def download_trial_file(self, search_id: str, number: int, kind: str, path: str | Path) -> Path:
         """Download "weights" or "model" of a trial to `path`; it appears there only when it is whole."""
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
-        address = f"{_V1}/searches/{search_id}/trials/{number}/files/{kind}"
-        with self.connection.http.stream("GET", address) as response:
-            if response.status_code >= 400:
-                response.read()
-            checked(response)
-            with partial.open("wb") as out:
-                for chunk in response.iter_bytes():
-                    out.write(chunk)
-        return partial.replace(target)
+        return download(self.connection, f"{_V1}/searches/{search_id}/trials/{number}/files/{kind}", Path(path))
 
     def get_front(self, search_id: str, profile: str | None = None) -> Json:
         """The front on one profile (the search's first if left out)."""
-        return self._get(f"{_V1}/searches/{search_id}/front", profile=profile)
+        return self._get(f"searches/{search_id}/front", profile=profile)
 
     def get_front_csv(self, search_id: str, profile: str | None = None) -> str:
         """The front as a spreadsheet."""
@@ -170,14 +140,11 @@ class Client:
         """Every item of a list ("models", "datasets", "profiles", "searches"), page after page."""
         after: str | None = None
         while True:
-            found = self._get(f"{_V1}/{noun}", limit=200, after=after)
+            found = self._get(noun, limit=200, after=after)
             yield from found["items"]
             after = found["next"]
             if after is None:
                 return
-
-    def _get(self, path: str, **query: Any) -> Json:
-        return dict(self.connection.get(path, **query))
 
     def _upload(self, path: str, file: Path | None, fields: Mapping[str, str]) -> Json:
         with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -78,6 +79,23 @@ def checked(response: httpx2.Response) -> httpx2.Response:
     except ValueError:
         problem = {}
     raise ApiError(response.status_code, problem if isinstance(problem, dict) else {})
+
+
+def download(connection: Connection, address: str, target: Path) -> Path:
+    """Stream an answer into a file, which appears only when it is whole.
+
+    Raises:
+        ApiError: any answer of 400 and above.
+    """
+    partial = target.with_name(target.name + ".partial")
+    with connection.http.stream("GET", address) as response:
+        if response.status_code >= 400:
+            response.read()
+        checked(response)
+        with partial.open("wb") as out:
+            for chunk in response.iter_bytes():
+                out.write(chunk)
+    return partial.replace(target)
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def _measure(lease: Lease, blobs: ArtefactStore, cache: Path, record: ProfileRec
     if model.state != "ready":
         return None
     asked = {"batch": request.get("batch", 64), "threads": request.get("threads", 1)}
+    asked |= {key: request[key] for key in ("backend", "device", "precision") if key in request}
     return {**model_files(model, blobs, cache), "spec": model.spec, **asked}
 
 

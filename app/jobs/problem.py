@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
 from app.search.trial import Failure
-from app.store import datasets, models, profiles
+from app.store import calibrations, datasets, models, profiles
 from app.store.blobs import ArtefactStore
-from app.store.records import DatasetRecord, ModelRecord, ProfileRecord, SearchRecord
+from app.store.records import CalibrationRecord, DatasetRecord, ModelRecord, ProfileRecord, SearchRecord
 from costmodels.base import CostModel
+from costmodels.calibrate import Calibrated, Calibration
 from costmodels.catalogue import check_deployment, cost_model
 from costmodels.profile import Profile
 from pruning.layers import ModelSpec
@@ -36,11 +37,12 @@ _SCORE_FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The records a search speaks of; profiles in the order of its spec."""
+    """The records a search speaks of; profiles in the order of its spec, calibrations by profile."""
 
     model: ModelRecord
     dataset: DatasetRecord
     profiles: tuple[ProfileRecord, ...]
+    calibrations: Mapping[str, CalibrationRecord] = field(default_factory=dict)
 
     @property
     def waiting_for(self) -> Phase | None:
@@ -62,6 +64,7 @@ def find_parts(s: Session, search: SearchRecord) -> Parts:
         model=models.get(s, project, spec["model"]),
         dataset=datasets.get(s, project, spec["dataset"]),
         profiles=tuple(profiles.get(s, project, profile) for profile in spec["profiles"]),
+        calibrations=calibrations.pinned(s, project, spec),
     )
     named: list[tuple[str, ModelRecord | DatasetRecord | ProfileRecord]] = [
         ("model", parts.model),
@@ -93,7 +96,9 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
     for record in parts.profiles:
         profile = Profile.from_json(_there(record.document))
         check_deployment(profile, batch=spec.batch, precision=spec.precision, acknowledge=spec.acknowledge)
-        fitted[record.id] = cost_model(profile, model, spec.acknowledge)
+        raw = cost_model(profile, model, spec.acknowledge)
+        pinned = parts.calibrations.get(record.id)
+        fitted[record.id] = Calibrated(raw, Calibration.from_json(dict(pinned.document))) if pinned else raw
     files = {kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()}
     return Problem(spec=spec, model=model, cost_models=fitted, files=files, key=search.id)
 
@@ -106,6 +111,7 @@ def score_key(search: SearchRecord, parts: Parts) -> str:
         "weights": parts.model.weights_digest,
         "data": parts.dataset.arrays_digest,
         "profiles": [profile.digest for profile in parts.profiles],
+        "calibrations": {profile: found.id for profile, found in parts.calibrations.items()},
         "spec": {name: search.spec[name] for name in _SCORE_FIELDS},
     }
     return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from app.pages.words import milliseconds, percent
+from app.pages.words import interval, milliseconds, percent
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 16, 50
 BASELINES = (("dense", "×"), ("dense_recovered", "+"))
@@ -138,6 +138,7 @@ def _point(p: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     error = p.get("accuracy_standard_error") or 0.0
     low, high = max(p["accuracy"] - error, y.low), min(p["accuracy"] + error, y.high)
     said = f"trial {p['number']}: {percent(p['accuracy'])} at {milliseconds(p['latency_ms'])} ms"
+    said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip()
     return Markup(
         '<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><a href="{page}" aria-label="{said}">'
         '<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'

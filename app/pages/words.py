@@ -30,6 +30,13 @@ def milliseconds(value: float) -> str:
     return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """What a predicted latency may be, in brackets behind it; nothing when unknown."""
+    if low is None or high is None:
+        return ""
+    return "({}–{})".format(*(f"{end:.3g}" if end < 1000 else f"{end:.0f}" for end in (low, high)))
+
+
 def duration(seconds: float | None) -> str:
     """A time left in words: seconds below ninety, minutes, then hours; a dash when unknown."""
     if seconds is None:
@@ -66,6 +73,7 @@ FILTERS = {
     "plus_minus": plus_minus,
     "decimals": decimals,
     "milliseconds": milliseconds,
+    "interval": interval,
     "duration": duration,
     "moment": moment,
     "pattern_words": pattern_words,

@@ -7,7 +7,7 @@ shapes it really leaves, before it counts: what does not hold its target or a li
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import exp
 from typing import Any
@@ -20,7 +20,8 @@ from app.search.candidates import candidates, weighted
 from app.search.limits import Limits, Prices
 from app.search.options import Choice, Option
 from app.search.price import price_plan
-from app.search.spec import PrunerName, SearchSpec
+from app.search.pruners import SOLVERS, PrunerName
+from app.search.spec import SearchSpec
 from app.search.trial import TrialCost
 from pruning.plan import PruningPlan
 
@@ -78,8 +79,11 @@ def distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
 
 
 def pruners_of(spec: SearchSpec) -> tuple[PrunerName, ...]:
-    """The pruners that can differ: without recovery all of them drop the smallest weights, and one is enough."""
-    return spec.pruners if spec.recovery.steps else spec.pruners[:1]
+    """The pruners that can differ: without recovery one is enough of those that learn in it; solvers need none."""
+    if spec.recovery.steps:
+        return spec.pruners
+    learning = [pruner for pruner in spec.pruners if pruner not in SOLVERS]
+    return tuple(pruner for pruner in spec.pruners if pruner in SOLVERS or pruner == learning[0])
 
 
 def neutral(spec: SearchSpec, *, device: str, band: float, pruner: str) -> dict[str, Any]:
@@ -174,10 +178,10 @@ def _first_holding(count: int, holds: Callable[[int], bool]) -> int:
 
 
 def _priced(choices: Sequence[Choice], coordinates: Mapping[str, Any], terrain: Terrain) -> Proposal:
-    pruner = coordinates.get("pruner", terrain.spec.pruners[0])
+    pruner = coordinates.get("pruner", pruners_of(terrain.spec)[0])
     shown = float(f"{coordinates.get('tau', 0.0):.3g}")  # three digits say all there is to say of a temperature
     settings = {"tau": shown} if pruner == "pdp" and "tau" in coordinates else {}
-    plan = terrain.prices.space.plan(choices, pruner, settings)
+    plan = replace(terrain.prices.space.plan(choices, pruner, settings), post=terrain.spec.post_steps)
     return Proposal(plan=plan, costs=price_plan(terrain.prices.model, plan, terrain.prices.cost_models))
 
 

@@ -29,6 +29,8 @@ from pruning.recover import RecoveryConfig
 
 Report = Callable[[float, str], None]
 _EVALUATION_BATCH = 250
+_CALIBRATION_BATCH = 128
+_SOLVING = 0.3  # of the progress, where there is something to solve
 _AGREEMENT = 1e-4  # of the largest logit: masked and smaller model sum in different orders
 
 
@@ -80,7 +82,7 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
         if assignment.recovery_steps or assignment.plan.patterns:
             pruned = _pruned(setting, assignment, report)
         else:
-            pruned = Pruning(setting.net, setting.model, assignment.plan).finish()
+            pruned = Pruning(setting.net, setting.model, assignment.plan, assignment.seed).finish()
         masked = pruned.net
         assert isinstance(masked, GraphNet)
         smaller = cut_channels(masked, setting.model, pruned.kept)
@@ -97,7 +99,12 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
 
 def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
     spec = setting.spec
-    run = Pruning(setting.net, setting.model, assignment.plan)
+    run = Pruning(setting.net, setting.model, assignment.plan, assignment.seed)
+    calibration = setting.feed("calibration", spec.calibration_samples).in_order(_CALIBRATION_BATCH)
+    solved = 0.0  # of the progress
+    for number, layer in enumerate(run.solve(calibration), start=1):
+        solved = _SOLVING * number / max(1, len(assignment.plan.patterns))
+        report(solved, f"solved layer {layer.name}")
     config = RecoveryConfig(
         steps=assignment.recovery_steps,
         learning_rate=spec.recovery.learning_rate,
@@ -110,7 +117,7 @@ def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
 
     for step in run.recover(RecoveryRun(batches=batches, loss=loss, config=config, seed=assignment.seed)):
         if step.step % 10 == 0:
-            report(0.9 * step.step / step.steps, f"recovery step {step.step} of {step.steps}")
+            report(solved + (0.9 - solved) * step.step / step.steps, f"recovery step {step.step} of {step.steps}")
     # at random: only the first batches are read, and in order those of image folders hold but a few classes
     statistics = setting.feed("calibration").shuffled(spec.recovery.batch, assignment.seed)
     return run.finish(statistics=statistics)

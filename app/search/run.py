@@ -9,6 +9,7 @@ what is stored: unfinished trials run again as they were asked for, and nothing 
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,8 @@ def _dense(problem: Problem) -> list[Trial]:
     plan = PruningPlan(pruner="magnitude")
     costs = price_plan(problem.model, plan, problem.cost_models)
     uploaded = Trial(number=0, role="dense", state="queued", plan=plan, seed=spec.seed, recovery_steps=0, costs=costs)
-    return [uploaded, uploaded.evolve(number=1, role="dense_recovered", recovery_steps=spec.recovery.steps)]
+    steps, stored = spec.recovery.steps, replace(plan, post=spec.post_steps)
+    return [uploaded, uploaded.evolve(number=1, role="dense_recovered", recovery_steps=steps, plan=stored)]
 
 
 def _check_dense(trial: Trial) -> None:

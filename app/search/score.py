@@ -19,7 +19,7 @@ from app.search.batches import Batch
 from pruning import patterns
 from pruning.apply import pruned_in_place
 from pruning.layers import ModelSpec
-from pruning.patterns import NM, Pattern
+from pruning.patterns import NM, Block, Pattern
 from pruning.plan import PruningPlan
 
 Report = Callable[[float, str], None]
@@ -116,10 +116,19 @@ def _families(options: Sequence[OptionPatterns]) -> Iterator[list[int]]:
     for index, option in enumerate(options):
         if option:
             pattern = next(iter(option.values()))
-            kind = f"{pattern.kind} of {pattern.group}" if isinstance(pattern, NM) else pattern.kind
-            families.setdefault((tuple(sorted(option)), kind), []).append(index)
+            families.setdefault((tuple(sorted(option)), _kind(pattern)), []).append(index)
     for family in families.values():
         yield sorted(family, key=lambda index: -next(iter(options[index].values())).density)
+
+
+def _kind(pattern: Pattern) -> str:
+    """Patterns of one kind differ in strength alone."""
+    match pattern:
+        case NM(group=group):
+            return f"{pattern.kind} of {group}"
+        case Block(rows=rows, cols=cols):
+            return f"{pattern.kind} of {rows}x{cols}"
+    return pattern.kind
 
 
 def read_options(document: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[OptionPatterns]]:

@@ -6,16 +6,21 @@ search: alone, it must save more than `PAYS_SHARE` of the dense latency of the l
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, prod
+from typing import TypeVar
 
 from app.search.options import Choice, DroppedOption, Option, Space, Unit
 from app.search.price import option_ms, remembered
+from app.search.pruners import cannot_solve
 from app.search.spec import SearchSpec, SpecError
 from costmodels.base import CostModel
 from costmodels.pays import PAYS_SHARE
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
-from pruning.patterns import NM, Channel, Pattern, Unstructured, kept_count, parse
+from pruning.patterns import NM, Block, Channel, Dense, Kernel, Pattern, Unstructured, kept_count, parse
 
 __all__ = ["PAYS_SHARE", "Choice", "DroppedOption", "Option", "Space", "Unit", "space"]
+
+P = TypeVar("P", bound=Pattern)
 
 
 def space(model: ModelSpec, spec: SearchSpec, cost_models: Mapping[str, CostModel]) -> Space:
@@ -68,20 +73,51 @@ class _Builder:
         return Unit(name=name, layers=members, options=tuple(self._paying(unit)))
 
     def _own(self, layer: LayerSpec) -> Iterator[Pattern]:
+        if reason := cannot_solve(self.spec.pruners, layer):
+            self._drop(layer.name, "all", reason)
+            return
         if "unstructured" in self.spec.patterns:
-            seen: dict[int, Pattern] = {layer.weights: Unstructured(0.0)}
-            for sparsity in sorted(set(self.spec.sparsities)):
-                pattern = Unstructured(sparsity)
-                kept = kept_count(layer.weights, sparsity)
-                if kept < 1:
-                    self._drop(layer.name, str(pattern), f"would keep none of {layer.weights} weights")
-                elif kept in seen:
-                    self._drop(layer.name, str(pattern), f"keeps the same {kept} weights as {_milder(seen[kept])}")
-                else:
-                    seen[kept] = pattern
-                    yield pattern
+            kept = {Unstructured(s): kept_count(layer.weights, s) for s in self._sparsities()}
+            yield from self._distinct(layer.name, kept, layer.weights, "weights")
         if "nm" in self.spec.patterns:
             yield from self._nm(layer)
+        if "block" in self.spec.patterns:
+            yield from self._blocks(layer)
+        if "kernel" in self.spec.patterns:
+            yield from self._kernels(layer)
+
+    def _sparsities(self) -> list[float]:
+        return sorted(set(self.spec.sparsities))
+
+    def _distinct(self, layer: str, kept: Mapping[P, int], units: int, named: str) -> Iterator[P]:
+        """The patterns that keep something, and less than every milder one."""
+        seen: dict[int, Pattern] = {units: Dense()}
+        for pattern, count in kept.items():
+            if count < 1:
+                self._drop(layer, str(pattern), f"would keep none of {units} {named}")
+            elif count in seen:
+                self._drop(layer, str(pattern), f"keeps the same {count} {named} as {seen[count]}")
+            else:
+                seen[count] = pattern
+                yield pattern
+
+    def _blocks(self, layer: LayerSpec) -> Iterator[Block]:
+        outputs, inputs = layer.out_channels, layer.in_channels // layer.groups
+        if layer.transposed:
+            outputs, inputs = layer.out_channels // layer.groups, layer.in_channels
+        for rows, cols in self.spec.block_sizes:
+            tiles = ceil(outputs / rows) * ceil(inputs / cols) * prod(layer.kernel)
+            blocks = [Block(rows, cols, sparsity) for sparsity in self._sparsities()]
+            kept = {pattern: pattern.kept(tiles) for pattern in blocks}
+            yield from self._distinct(layer.name, kept, tiles, f"of {tiles} tiles")
+
+    def _kernels(self, layer: LayerSpec) -> Iterator[Kernel]:
+        if prod(layer.kernel) == 1:
+            self._drop(layer.name, "kernel", "a kernel would be a single weight: unstructured says the same")
+            return
+        kernels = layer.weights // prod(layer.kernel)
+        kept = {pattern: pattern.kept(kernels) for pattern in map(Kernel, self._sparsities())}
+        yield from self._distinct(layer.name, kept, kernels, f"of {kernels} kernels")
 
     def _nm(self, layer: LayerSpec) -> Iterator[Pattern]:
         inputs = layer.in_channels // layer.groups
@@ -104,16 +140,9 @@ class _Builder:
                     self._drop(member, "channel", reason)
             return
         channels = sum(group.channels for group in family)
-        seen: dict[int, Pattern] = {channels: Channel(0.0)}
-        for sparsity in sorted(set(self.spec.sparsities)):
-            pattern = Channel(sparsity)
-            kept = sum(pattern.kept(group.channels) for group in family)
-            if kept in seen:
-                same = f"keeps the same {kept} of {channels} channels as {_milder(seen[kept])}"
-                self._drop(members[0], str(pattern), same)
-            else:
-                seen[kept] = pattern
-                yield pattern
+        patterns = map(Channel, self._sparsities())
+        kept = {pattern: sum(pattern.kept(group.channels) for group in family) for pattern in patterns}
+        yield from self._distinct(members[0], kept, channels, f"of {channels} channels")
 
     def _no_channels(self, family: Sequence[ChannelGroup], members: tuple[str, ...]) -> str:
         """Why channels cannot go, "" if they can."""
@@ -149,7 +178,3 @@ class _Builder:
 
     def _drop(self, layer: str, pattern: str, reason: str) -> None:
         self.dropped.append(DroppedOption(layer=layer, pattern=pattern, reason=reason))
-
-
-def _milder(pattern: Pattern) -> str:
-    return str(pattern) if pattern.density < 1.0 else "dense"

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from app.search.pruners import PatternKind, PrunerName, cannot_serve
 from pruning import patterns as vocabulary
-from pruning.errors import PatternError
+from pruning.errors import PatternError, PlanError
+from pruning.plan import DKM, PostStep, check_post, post_step
 
-PatternKind = Literal["unstructured", "nm", "channel"]
-PrunerName = Literal["magnitude", "pdp"]
 SamplerName = Literal["tpe", "nsga2", "random"]
 _STRICT: dict[str, str] = {"extra": "forbid"}
 
@@ -51,6 +51,36 @@ def _nm(text: str) -> vocabulary.NM:
     if not isinstance(pattern, vocabulary.NM):
         raise SpecError("/nm", f"{text!r} is no N:M pattern; write keep2of4")
     return pattern
+
+
+def _block(text: str) -> tuple[int, int]:
+    try:
+        pattern = vocabulary.parse(f"{text}@0.5")
+    except PatternError:
+        pattern = vocabulary.Dense()
+    if not isinstance(pattern, vocabulary.Block):
+        raise SpecError("/blocks", f"{text[:40]!r} is no size of blocks; write block4x1, with sides in 1 ... 256")
+    return pattern.rows, pattern.cols
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """How weights are stored in the end: `int8`, or `dkm` (`bits` a code, 4 if not given; `dim` weights a code, 1)."""
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["int8", "dkm"]
+    bits: int | None = None
+    dim: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.step()
+        except PlanError as error:
+            raise SpecError("/post", str(error)) from error
+
+    def step(self) -> PostStep:
+        """As a plan has it."""
+        return post_step({key: value for key, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +159,8 @@ class SearchSpec:
     pruners: tuple[PrunerName, ...] = ("magnitude", "pdp")
     sparsities: tuple[float, ...] = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
     nm: tuple[str, ...] = ("keep2of4",)
+    blocks: tuple[str, ...] = ("block4x1",)
+    post: tuple[Post, ...] = ()  # of every pruned trial, and of the dense one with the same recovery
     frozen_layers: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     sampler: SamplerName = "tpe"
@@ -138,7 +170,9 @@ class SearchSpec:
     seed: int = 0
     recovery: Recovery = field(default_factory=Recovery)
     calibration_samples: int = 256
-    acknowledge: tuple[Literal["batch", "precision", "coverage"], ...] = ()
+    acknowledge: tuple[Literal["batch", "precision", "coverage", "ambiguity"], ...] = ()
+    # by profile: the calibration its prices are taken under, None for none; what is absent is filled at submission
+    calibrations: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _within("/profiles", len(self.profiles), 1, 8)
@@ -147,12 +181,16 @@ class SearchSpec:
         _within("/batch", self.batch, 1, 65_536)
         _known("/patterns", self.patterns, PatternKind)
         _known("/pruners", self.pruners, PrunerName)
+        if refusal := cannot_serve(self.pruners, self.patterns):
+            raise SpecError("/pruners", refusal)
         _known("/sampler", (self.sampler,), SamplerName)
         _within("/sparsities", len(self.sparsities), 1, 32)
         for sparsity in self.sparsities:
             _within("/sparsities", sparsity, 0.01, 0.999)
         _once("/sparsities", self.sparsities)
         _once("/nm", [_nm(text) for text in self.nm])
+        _once("/blocks", [_block(text) for text in self.blocks])
+        self._check_post()
         _within("/trials", self.trials, 1, 100_000)
         _within("/width", self.width, 1, 64)
         _within("/threads", self.threads, 1, 256)
@@ -160,6 +198,28 @@ class SearchSpec:
         _within("/calibration_samples", self.calibration_samples, 8, 100_000)
         if stray := {limit.profile for limit in self.limits} - set(self.profiles):
             raise SpecError("/limits", f"profile {sorted(stray)[0]!r} is not among the search's profiles")
+        if stray := set(self.calibrations) - set(self.profiles):
+            raise SpecError("/calibrations", f"profile {sorted(stray)[0][:80]!r} is not among the search's profiles")
+
+    def _check_post(self) -> None:
+        try:
+            check_post(self.post_steps)
+        except PlanError as error:
+            raise SpecError("/post", str(error)) from error
+        inside = [kind for kind in self.patterns if kind != "channel"]
+        if inside and any(isinstance(step, DKM) and step.dim > 1 for step in self.post_steps):
+            reason = f"dkm stores runs of dim weights, which zeros of {inside[0]} patterns break up"
+            raise SpecError("/post", f"{reason}: use dim 1, or channel patterns alone")
+
+    @property
+    def block_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of the blocks."""
+        return tuple(_block(text) for text in self.blocks)
+
+    @property
+    def post_steps(self) -> tuple[PostStep, ...]:
+        """`post`, as plans have it."""
+        return tuple(post.step() for post in self.post)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; `from_json` is its inverse."""
@@ -172,6 +232,7 @@ class SearchSpec:
         values["task"] = ClassificationTask(**_tuples(document["task"]))
         values["recovery"] = Recovery(**document["recovery"])
         values["limits"] = tuple(Limit(**limit) for limit in document["limits"])
+        values["post"] = tuple(Post(**post) for post in document.get("post", ()))
         return cls(**values)
 
 

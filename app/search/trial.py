@@ -27,12 +27,14 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCost:
-    """The *predicted* latency of a plan on one profile, and how much of it rests on what."""
+    """The *predicted* latency of a plan on one profile, its interval, and how much of it rests on what."""
 
     profile: str
     latency_ms: float
     sources: Mapping[str, float]  # share of the latency by source: measured, analytical, ...
     derivations: Mapping[str, float]  # share by derivation: exact, interpolated, modelled, ...
+    low_ms: float | None = None  # None: not known, as of trials priced before intervals were
+    high_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,18 @@ class ProfileRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationRecord:
+    """A version of a profile's calibration; `document` is the JSON of a Calibration."""
+
+    id: str
+    project_id: str
+    profile_id: str
+    version: int
+    document: Document
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchRecord:
     """A submitted search. Users write `desired`; only a coordinator that holds the lease writes `state`."""
 

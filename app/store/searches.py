@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.search.spec import SearchSpec
 from app.store.errors import Conflict, StoreError
-from app.store.records import SearchRecord, SearchState
+from app.store.records import Document, SearchRecord, SearchState
 from app.store.rows import behind, by_id, found, label, newest, plain, plain_or_none, record
 from app.store.tables import Search, now
 
@@ -118,8 +118,16 @@ def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any]
     return True
 
 
+def same_wish(stored: Document, wished: Document) -> bool:
+    """Whether two specs ask for the same, but for the calibrations that submission filled in."""
+    pinned = stored.get("calibrations", {})
+    given: Document = wished.get("calibrations", {})
+    rest = {**wished, "calibrations": pinned} == {**stored, "calibrations": pinned}
+    return rest and all(profile in pinned and pinned[profile] == given[profile] for profile in given)
+
+
 def _same(s: Session, project_id: str, key: str | None, document: Mapping[str, Any]) -> SearchRecord | None:
     known = None if key is None else by_key(s, project_id, key)
-    if known is not None and known.spec != document:
+    if known is not None and not same_wish(known.spec, document):
         raise Conflict(f"The idempotency key {key!r} was used for another search ({known.id}): use a new key.")
     return known

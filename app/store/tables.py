@@ -134,6 +134,16 @@ class Profile(Owned, Base):
     failure: Mapped[dict[str, Any] | None]
 
 
+class Calibration(Owned, Base):
+    """A version of how a profile's predictions become latencies; immutable."""
+
+    __tablename__ = "calibrations"
+    __table_args__ = (UniqueConstraint("profile_id", "version"),)
+    profile_id: Mapped[str] = mapped_column(String(36), ForeignKey("profiles.id"))
+    version: Mapped[int]
+    document: Mapped[dict[str, Any]]
+
+
 class Search(Owned, Base):
     """A submitted search."""
 
@@ -195,6 +205,8 @@ class TrialCost(Base):
     profile_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     position: Mapped[int]
     latency_ms: Mapped[float]
+    low_ms: Mapped[float | None]
+    high_ms: Mapped[float | None]
     sources: Mapped[dict[str, Any]]
     derivations: Mapped[dict[str, Any]]
 

@@ -17,6 +17,14 @@ from app.store.rows import plain, shown
 from pruning.plan import PruningPlan
 
 _MANY = 500  # ids in one IN list
+_COST = (
+    tables.TrialCost.profile_id,
+    tables.TrialCost.latency_ms,
+    tables.TrialCost.low_ms,
+    tables.TrialCost.high_ms,
+    tables.TrialCost.sources,
+    tables.TrialCost.derivations,
+)
 
 
 def asked_row(search_id: str, trial: Trial) -> dict[str, Any]:
@@ -41,13 +49,17 @@ def asked_row(search_id: str, trial: Trial) -> dict[str, Any]:
 def cost_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
     """A trial's costs as rows; `position` keeps their order."""
     for cost in trial.costs:
-        _require_finite(trial, f"the latency on profile {cost.profile}", cost.latency_ms)
+        for number in (cost.latency_ms, cost.low_ms, cost.high_ms):
+            if number is not None:
+                _require_finite(trial, f"the latency on profile {cost.profile}", number)
     return [
         {
             "trial_id": trial_id,
             "profile_id": cost.profile,
             "position": position,
             "latency_ms": cost.latency_ms,
+            "low_ms": cost.low_ms,
+            "high_ms": cost.high_ms,
             "sources": plain(cost.sources),
             "derivations": plain(cost.derivations),
         }
@@ -86,22 +98,31 @@ def _with_parts(s: Session, rows: Sequence[tables.Trial]) -> Iterable[StoredTria
     keys = [row.id for row in rows]
     costs: dict[str, list[TrialCost]] = defaultdict(list)
     c = tables.TrialCost
-    wanted = select(c.trial_id, c.profile_id, c.latency_ms, c.sources, c.derivations).where(c.trial_id.in_(keys))
-    for trial_id, profile, latency_ms, sources, derivations in s.execute(wanted.order_by(c.position)):
-        cost = TrialCost(profile=profile, latency_ms=latency_ms, sources=sources, derivations=derivations)
-        costs[trial_id].append(cost)
+    for row in s.execute(select(c.trial_id, *_COST).where(c.trial_id.in_(keys)).order_by(c.position)):
+        costs[row.trial_id].append(_cost(row))
     measurements: dict[str, list[Measurement]] = defaultdict(list)
     m = tables.Measurement
-    for row in s.scalars(select(m).where(m.trial_id.in_(keys)).order_by(m.position)):
-        measurements[row.trial_id].append(_measurement(row))
+    for measured in s.scalars(select(m).where(m.trial_id.in_(keys)).order_by(m.position)):
+        measurements[measured.trial_id].append(_measurement(measured))
     return [_stored(row, tuple(costs[row.id]), tuple(measurements[row.id])) for row in rows]
+
+
+def _cost(row: Row[*tuple[Any, ...]]) -> TrialCost:
+    return TrialCost(
+        profile=row.profile_id,
+        latency_ms=row.latency_ms,
+        sources=row.sources,
+        derivations=row.derivations,
+        low_ms=row.low_ms,
+        high_ms=row.high_ms,
+    )
 
 
 def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial]:
     """What a front on a profile shows of the complete trials and of the dense one, by number."""
     t, c = tables.Trial, tables.TrialCost
     query = (
-        select(t.number, t.role, t.state, t.plan, t.files, c.latency_ms, c.sources, c.derivations)
+        select(t.number, t.role, t.state, t.plan, t.files, *_COST)
         .join(c, c.trial_id == t.id)
         .where(t.search_id == search_id, or_(t.state == "complete", t.role == "dense"), c.profile_id == profile_id)
     )
@@ -113,9 +134,7 @@ def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial
             state=row.state,
             plan=row.plan,
             files=row.files,
-            cost=TrialCost(
-                profile=profile_id, latency_ms=row.latency_ms, sources=row.sources, derivations=row.derivations
-            ),
+            cost=_cost(row),
             validation=best.get((row.number, "validation")),
             test=best.get((row.number, "test")),
         )

@@ -12,6 +12,7 @@ const REST_MS = 400; // at least this long between two updates, and three times 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const plusMinus = (share, error) => (error === null ? percent(share) : `${(100 * share).toFixed(1)} ± ${percent(error)}`);
+const interval = (p) => ((p.low_ms ?? null) === null || (p.high_ms ?? null) === null ? "" : ` (${Number(p.low_ms.toPrecision(3))}–${Number(p.high_ms.toPrecision(3))})`);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const say = (text) => { document.getElementById("said").textContent = text; };
 const NAMES = { dense: "dense as uploaded", dense_recovered: "dense with the trials' recovery" };
@@ -33,7 +34,7 @@ function label(p) {
     `<b>trial ${p.number}</b>`,
     `${plusMinus(p.accuracy, p.accuracy_standard_error)} validation`,
     p.test_accuracy === null ? "" : `${plusMinus(p.test_accuracy, p.test_standard_error)} test`,
-    `${Number(p.latency_ms.toPrecision(4))} ms ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
+    `${Number(p.latency_ms.toPrecision(4))} ms${interval(p)} ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
     NAMES[p.role] ?? `${p.pruner}: ${patterns.join(", ") || "dense"}`,
   ].filter(Boolean).join("<br>");
 }

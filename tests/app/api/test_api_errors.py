@@ -53,7 +53,7 @@ def test_a_method_that_is_not_there(calm: World) -> None:
         ({"recovery": {"stepz": 1}}, "/recovery/stepz"),
         ({"task": {"mean": [0.5]}}, "/task/std"),
         ({"profiles": []}, "/profiles"),
-        ({"patterns": ["block"]}, "/patterns/0"),
+        ({"patterns": ["blob"]}, "/patterns/0"),
         ({"nm": ["1:4"]}, "/nm"),
         ({"limits": [{"profile": "p", "share": 7.0}]}, "/limits/0/share"),
         ({"limits": [{"profile": "p"}]}, "/limits/0"),

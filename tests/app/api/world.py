@@ -14,12 +14,13 @@ from fastapi.testclient import TestClient
 
 from app.api.service import Service
 from app.main import create_app
+from app.search.price import price_plan
 from app.search.spec import SearchSpec
-from app.search.trial import Measurement, Trial, TrialCost
+from app.search.trial import Measurement, Trial
 from app.settings import Settings
 from app.store import artefacts, datasets, events, fronts, models, profiles, searches, trials
 from app.store.database import Database
-from costmodels.catalogue import accelerator_profile, cost_model, network_cost
+from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.profile import Profile, ProfileRow
 from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
 from pruning.patterns import Channel, Unstructured
@@ -62,6 +63,13 @@ def measured_profile(**changes: Any) -> Profile:
     return Profile(**{**fields, **changes})
 
 
+def ambiguous_profile(**changes: Any) -> Profile:
+    """A profile of which two layers say that they hold the model's `stem`."""
+    times = {"stem + relu": 1.0, "stem + add": 1.2, "body": 4.0, "head": 0.5}
+    rows = tuple(ProfileRow(layer=name, latency_ms=ms) for name, ms in times.items())
+    return measured_profile(**{"name": "two of a kind", "rows": rows, **changes})
+
+
 @dataclass(frozen=True)
 class World:
     """A running application and the ids of what is in it."""
@@ -81,6 +89,14 @@ class World:
         spec = SearchSpec(**{"model": self.model, "dataset": self.dataset, "profiles": (self.profile,), **changes})
         with self.service.database.begin() as session:
             return searches.add(session, project_id=self.service.project_id, spec=spec).id
+
+    def add_profile(self, profile: Profile) -> str:
+        """A stored profile, put there without REST."""
+        with self.service.database.begin() as session:
+            return profiles.add(
+                session, project_id=self.service.project_id, name=profile.name, document=profile.to_json(),
+                digest=profile.digest,
+            ).id  # fmt: skip
 
     def finished_search(self, **changes: Any) -> str:
         """A succeeded search with two dense trials and three pruned ones, one of them dominated."""
@@ -136,10 +152,7 @@ def plans_and_accuracies() -> list[tuple[PruningPlan, float]]:
 
 def finished_trial(number: int, plan: PruningPlan, accuracy: float, profile: str) -> Trial:
     """A complete trial, priced on the measured profile."""
-    price = network_cost(MODEL, plan, cost_model(measured_profile(), MODEL))
-    cost = TrialCost(
-        profile=profile, latency_ms=price.latency_ms, sources=dict(price.sources), derivations=dict(price.derivations)
-    )
+    (cost,) = price_plan(MODEL, plan, {profile: cost_model(measured_profile(), MODEL)})
     numbers = (("validation", accuracy), ("test", accuracy - 0.01))
     measured = tuple(
         Measurement(metric="accuracy", value=value, standard_error=0.01, samples=300, seed=0, fidelity=200, split=split)

@@ -6,14 +6,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from app.search.price import price_plan
 from app.search.trial import Failure, Trial, TrialCost
 from app.settings import Settings
 from app.store import fronts, profiles, searches, trials
-from costmodels.catalogue import accelerator_profile, cost_model, network_cost
+from costmodels.catalogue import accelerator_profile, cost_model
 from pruning.layers import ModelSpec
 from pruning.patterns import Channel, Unstructured
 from pruning.plan import PruningPlan
-from tests.app.api.world import API, MODEL, World, finished_trial, open_world, plans_and_accuracies
+from tests.app.api.world import (
+    API,
+    MODEL,
+    World,
+    ambiguous_profile,
+    finished_trial,
+    open_world,
+    plans_and_accuracies,
+)
 
 ACCELERATOR = "eyeriss-v2"
 HOSTILE = "\"><script>alert('x')</script>{{7*7}}<img src=x onerror=alert(1)>&amp;"
@@ -30,6 +39,20 @@ class Pages:
     def profiles(self) -> tuple[str, str]:
         """Both devices."""
         return self.world.profile, self.modelled
+
+    def calibrated(self) -> dict[str, Any]:
+        """A calibration of the measured profile, far from the profile itself."""
+        points = [
+            {"predicted_ms": 5.5, "measured_ms": 2.0, "label": HOSTILE},
+            {"predicted_ms": 3.3, "measured_ms": 1.3},
+        ]
+        path = f"{API}/profiles/{self.world.profile}/calibrations"
+        made: dict[str, Any] = self.world.http.post(path, json={"points": points}).json()
+        return made
+
+    def ambiguous(self) -> str:
+        """A profile of which two layers could be one of the model's."""
+        return self.world.add_profile(ambiguous_profile())
 
     def html(self, path: str, status: int = 200) -> str:
         """A page."""
@@ -98,10 +121,8 @@ class Pages:
 
     def _modelled_cost(self, plan: PruningPlan) -> TrialCost:
         prices = cost_model(accelerator_profile(ACCELERATOR, 64, "int8"), MODEL, ("batch", "precision", "coverage"))
-        price = network_cost(MODEL, plan, prices)
-        return TrialCost(
-            profile=self.modelled, latency_ms=price.latency_ms, sources=price.sources, derivations=price.derivations
-        )
+        (cost,) = price_plan(MODEL, plan, {self.modelled: prices})
+        return cost
 
 
 def plan(number: int) -> PruningPlan:

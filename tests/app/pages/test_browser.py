@@ -153,7 +153,8 @@ def test_hover_says_what_a_point_is_and_a_click_opens_it(service: Service, tab: 
     said = opened.page.locator("#plot .hoverlayer").text_content()
     assert f"trial {point['number']}" in said
     assert f"{100 * point['accuracy']:.1f} ± 1.0% validation" in said
-    assert "predicted" in said and "of dense" in said
+    low, high = f"{point['low_ms']:.3g}", f"{point['high_ms']:.3g}"
+    assert f"({low}–{high}) predicted" in said and "of dense" in said
     opened.page.mouse.click(*place)
     opened.page.wait_for_url(f"**{point['page']}", timeout=PATIENCE_MS)
     assert opened.page.locator("#layers tbody tr").count() == len(MODEL.layers)
@@ -272,6 +273,24 @@ def test_without_javascript_the_figure_and_the_tables_are_there(service: Service
     opened.page.wait_for_url(f"**{points[0]['page']}", timeout=PATIENCE_MS)
 
 
+def test_a_profile_is_matched_and_settled_with_the_keyboard(service: Service, tab: Callable[..., Tab]) -> None:
+    opened = tab(f"{service.url}/searches/{service.pages.finished()}")
+    opened.page.locator("h2 a").click()
+    opened.page.wait_for_url(f"**/profiles/{service.pages.world.profile}?model=*", timeout=PATIENCE_MS)
+    assert opened.page.locator("#payoffs tbody tr").count() == len(MODEL.layers)
+    opened.page.goto(f"{service.url}/profiles/{service.pages.ambiguous()}")
+    opened.page.locator("#model").focus()
+    opened.page.keyboard.press("Tab")
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_url("**?model=*", timeout=PATIENCE_MS)
+    opened.page.locator("#ambiguous select").focus()
+    opened.page.keyboard.type("stem + add")
+    opened.page.keyboard.press("Tab")
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_selector("#gate .chip.ok", timeout=PATIENCE_MS)
+    assert "stem + add" in opened.page.locator("#matched").inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_everybody_can_read_it(service: Service, tab: Callable[..., Tab], scheme: str, width: int) -> None:
@@ -283,9 +302,11 @@ def test_everybody_can_read_it(service: Service, tab: Callable[..., Tab], scheme
     opened = tab(f"{service.url}/searches", color_scheme=scheme)
     opened.page.set_viewport_size({"width": width, "height": 900})
     trials = (f"/{done}/trials/3", f"/{done}/trials/5")
-    for path in ("", f"/{done}", f"/{done}?profile={pages.modelled}", f"/{live}", *trials):
-        opened.page.goto(f"{service.url}/searches{path}")
-        if "trials" not in path and path:
+    searches = ("", f"/{done}", f"/{done}?profile={pages.modelled}", f"/{live}", *trials)
+    fits = (f"/profiles/{profile}?model={pages.world.model}" for profile in (*pages.profiles, pages.ambiguous()))
+    for path in (*(f"/searches{path}" for path in searches), "/profiles", *fits):
+        opened.page.goto(f"{service.url}{path}")
+        if path.startswith("/searches/") and "trials" not in path:
             opened.until("document.getElementById('plot').dataset.trials > 0")
             opened.page.locator("#trials summary").click()
         found = axe.run(opened.page).response["violations"]

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.pages.words import plus_minus
+from app.pages.words import interval, plus_minus
 from app.search.spec import Limit
 from app.search.trial import Failure
 from app.settings import Settings
@@ -54,7 +54,8 @@ def test_the_table_is_the_front_of_the_json(pages: Pages, device: int) -> None:
     assert len(points) >= 2
     assert [row[0] for row in rows] == [str(p["number"]) for p in points]
     for row, p in zip(rows, points, strict=True):
-        assert float(row[1]) == pytest.approx(p["latency_ms"], rel=0.006)
+        assert float(row[1].split()[0]) == pytest.approx(p["latency_ms"], rel=0.006)
+        assert row[1].split()[1] == interval(p["low_ms"], p["high_ms"]) != ""
         assert row[2] == f"{100 * p['latency_share']:.1f}%"
         assert row[3] == plus_minus(p["accuracy"], p["accuracy_standard_error"])
         assert row[4] == plus_minus(p["test_accuracy"], p["test_standard_error"])
@@ -159,7 +160,8 @@ def test_the_page_of_a_trial_is_its_json(pages: Pages) -> None:
             assert layer["latency"][profile]["source"] in cell and layer["latency"][profile]["derivation"] in cell
     _, *devices = Table(page, "devices")
     for row, device in zip(devices, trial["devices"], strict=True):
-        assert float(row[2]) == pytest.approx(device["after_ms"], rel=0.006)
+        assert float(row[2].split()[0]) == pytest.approx(device["after_ms"], rel=0.006)
+        assert row[2].split()[1] == interval(device["low_ms"], device["high_ms"]) != ""
     assert "pdp" in page and "tau 0.1" in page
     assert "exact zeros: <b>yes</b>" in page
     assert list(Table(page, "accuracy"))[1][1:] == ["90.0 ± 1.0%", "89.0 ± 1.0%"]

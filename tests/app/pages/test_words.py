@@ -37,3 +37,17 @@ def test_unknown_numbers_are_dashes_and_no_layer_is_dense() -> None:
 
 def test_checks_are_words_or_short_numbers() -> None:
     assert [words.held(v) for v in (True, False, 128, 1.9073e-06)] == ["yes", "no", "128", "1.9e-06"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (2.113, 2.49, "(2.11–2.49)"),
+        (950.4, 12345.6, "(950–12346)"),
+        (None, 1.0, ""),
+        (1.0, None, ""),
+        (0.0, 1e-3, "(0–0.001)"),
+    ],
+)
+def test_intervals_stand_in_brackets(low: float | None, high: float | None, said: str) -> None:
+    assert words.interval(low, high) == said

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.search.candidates import candidates, weighted
-from app.search.coordinates import Proposal, Terrain, decode, distributions, neutral
+from app.search.coordinates import Proposal, Terrain, decode, distributions, neutral, pruners_of
 from app.search.price import price_plan
-from app.search.spec import Limit, SearchSpec
-from pruning.plan import PruningPlan
+from app.search.spec import Limit, Post, Recovery, SearchSpec
+from pruning.plan import Int8, PruningPlan
 from tests.app.search.fakes import devices, error_of, problem, terrain
 from tests.costmodels.models import chain
 
@@ -149,3 +149,17 @@ def test_a_temperature_is_given_to_pdp_alone() -> None:
     at = neutral(FREE.spec, device="cpu", band=0.5, pruner="magnitude")
     assert decode(at, FREE).plan.settings == {}
     assert decode(at | {"pruner": "pdp", "tau": 0.0123456}, FREE).plan.settings == {"tau": 0.0123}
+
+
+def test_without_recovery_solvers_still_differ_and_other_pruners_do_not() -> None:
+    asked: dict[str, Any] = {"patterns": ("unstructured", "nm"), "pruners": ("wanda", "pdp", "gmp", "obc")}
+    assert pruners_of(problem(**asked).spec) == asked["pruners"]
+    assert pruners_of(problem(**asked, recovery=Recovery(steps=0)).spec) == ("wanda", "pdp", "obc")
+    assert pruners_of(problem(recovery=Recovery(steps=0)).spec) == ("magnitude",)
+
+
+def test_every_plan_carries_the_post_step_and_its_price_is_the_same() -> None:
+    found = neutral(FREE.spec, device="cpu", band=0.5, pruner="pdp")
+    plain, stored = decode(found, FREE), decode(found, terrain(problem(post=(Post(kind="int8"),))))
+    assert (plain.plan.post, stored.plan.post) == ((), (Int8(),))
+    assert stored.plan.patterns == plain.plan.patterns and stored.costs == plain.costs

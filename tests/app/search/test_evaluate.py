@@ -26,7 +26,7 @@ from pruning.errors import PlanError
 from pruning.intake.reader import read_exported_program, write_model
 from pruning.layers import ModelSpec
 from pruning.patterns import NM, Channel, Unstructured
-from pruning.plan import PruningPlan
+from pruning.plan import Int8, PruningPlan
 from tests.app.search.datasets import quiet
 
 torch.set_num_threads(1)
@@ -189,6 +189,29 @@ def test_validation_and_test_data_are_never_trained_on(world: World, monkeypatch
     monkeypatch.setattr("app.search.evaluate.measure", lambda *_: [])
     evaluate(world.setting(), Assignment(plan=MIXED, recovery_steps=2, seed=0), quiet)
     assert used == {"train", "calibration"}
+
+
+def test_a_layer_solver_is_solved_on_calibration_data_and_recovers_under_its_zeros(world: World) -> None:
+    plan = PruningPlan(pruner="sparsegpt", patterns={"body": NM(keep=2, group=4), "head": Unstructured(0.5)})
+    found = [evaluate(world.setting(), Assignment(plan=plan, recovery_steps=steps, seed=3), quiet) for steps in (0, 4)]
+    solved, recovered = (f.report["solved"] for f in found)
+    assert solved == recovered and [layer["name"] for layer in solved] == ["body", "head"]
+    seen = len(world.setting().feed("calibration"))
+    assert seen < 256 and [layer["samples"] for layer in solved] == [16 * seen, seen]  # columns: samples x places
+    for name, before in found[0].masked.named_parameters():
+        after = found[1].masked.get_parameter(name)
+        assert before.ndim == 1 or torch.equal(before == 0, after == 0)
+    assert of(found[1], "loss", "validation").value != of(found[0], "loss", "validation").value
+
+
+def test_a_post_step_is_measured_and_reported_by_layer(world: World, mixed: Evaluation) -> None:
+    found = evaluate(world.setting(), Assignment(plan=replace(MIXED, post=(Int8(),)), recovery_steps=6, seed=3), quiet)
+    weights = {layer["name"]: layer["remaining_weights"] for layer in found.report["layers"]}
+    assert {layer["name"]: layer["weights"] for layer in found.report["stored"]} == weights
+    assert all(layer["bytes"] < layer["dense_bytes"] / 2 for layer in found.report["stored"])
+    assert of(found, "loss", "test").value == pytest.approx(of(mixed, "loss", "test").value, abs=0.05)
+    assert of(found, "loss", "test").value != of(mixed, "loss", "test").value
+    assert not {"stored", "solved"} & set(mixed.report)
 
 
 def test_a_plan_that_does_not_fit_is_refused(world: World) -> None:

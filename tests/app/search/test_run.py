@@ -20,8 +20,9 @@ from app.search.events import (
 )
 from app.search.executor import Outcome, Progress
 from app.search.run import MAX_ATTEMPTS, Event, run
-from app.search.spec import Limit, SamplerName
+from app.search.spec import Limit, Post, SamplerName
 from app.search.trial import Failure
+from pruning.plan import DKM
 from tests.app.search.fakes import MODEL, FakeExecutor, FakeStore, follow, problem
 
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random")
@@ -135,6 +136,11 @@ def test_the_first_two_trials_are_dense_as_uploaded_and_dense_recovered() -> Non
     assert {trial.role for trial in others} == {"searched"}
     assert {trial.seed for trial in others} == {problem().spec.seed}
     assert all(trial.plan.patterns for trial in others)
+
+
+def test_a_post_step_is_on_every_trial_but_the_model_as_uploaded() -> None:
+    store = follow(problem(post=(Post(kind="dkm", bits=3),), trials=2), FakeExecutor())
+    assert [trial.plan.post for trial in store.history()] == [(), *3 * [(DKM(bits=3),)]]
 
 
 def test_files_come_with_complete_trials_alone() -> None:

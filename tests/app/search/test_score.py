@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from app.search.score import WORST, Scorer, complete, divergence, log_probabilities, measured, read_options
-from pruning.patterns import NM, Channel, Pattern, Unstructured, to_json
+from pruning.patterns import NM, Block, Channel, Pattern, Unstructured, to_json
 from tests.app.search.datasets import quiet
 from tests.pruning.small import SPEC, small
 
@@ -138,6 +138,11 @@ def test_patterns_of_different_groups_are_no_strengths_of_one_another() -> None:
     options: list[Option] = [{}, {"a": NM(keep=2, group=4)}, {"a": NM(keep=4, group=8)}, {"a": NM(keep=1, group=4)}]
     assert {2, 3} <= set(measured(options))
     assert complete(options, {1: 0.4, 2: 0.1, 3: 0.9}) == [0.0, 0.4, 0.1, 0.9]
+
+
+def test_blocks_of_different_sizes_are_no_strengths_of_one_another() -> None:
+    blocks: list[Option] = [{"a": Block(4, 1, 0.5)}, {"a": Block(2, 2, 0.9)}, {"a": Block(4, 1, 0.9)}]
+    assert measured([{}, *blocks]) == [2, 3]
 
 
 def test_the_mode_of_the_model_is_left_as_it_was(batches: list[tuple[Tensor, Tensor]]) -> None:

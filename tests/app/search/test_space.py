@@ -1,16 +1,19 @@
 """The space: which options stay, and a reason for each that does not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
+import torch
 
 from app.search.space import Space, Unit, space
 from app.search.spec import SearchSpec, SpecError
 from costmodels.base import CostModel
 from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.profile import Profile, ProfileRow
+from pruning import masks
 from pruning.layers import ModelSpec
-from pruning.patterns import NM, Channel, Unstructured
+from pruning.patterns import NM, Block, Channel, Unstructured
 from pruning.plan import PruningPlan
 from tests.costmodels.models import blocks, chain, conv, group, linear, model_of, shared_stage
 
@@ -96,6 +99,40 @@ def test_frozen_layers_stay_as_they_are() -> None:
     assert not any(isinstance(p, Channel) for o in unit_of(built, "b0.conv1").options for p in o.patterns.values())
     with pytest.raises(SpecError, match="/frozen_layers"):
         space(MODEL, spec_of(frozen_layers=("b9",)), both(MODEL))
+
+
+def test_blocks_of_each_size_at_every_sparsity_that_differs() -> None:
+    built = space(MODEL, spec_of(patterns=("block",), blocks=("block4x1", "block16x16")), {"e": zeros_too(MODEL)})
+    names = [option.name for option in unit_of(built, "b0.conv1").options]
+    assert names[:3] == ["dense", "block4x1@0.3", "block4x1@0.5"] and "block16x16@0.5" in names
+    assert reason(built, "b0.conv1", "block16x16@0.9") == "keeps the same 1 of 9 tiles as block16x16@0.8"
+    assert reason(built, "fc", "block16x16@0.3") == "keeps the same 1 of 1 tiles as dense"
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
+def test_tiles_and_kernels_are_counted_as_masks_lay_them_out(op: str) -> None:
+    layer = replace(conv("a", 6, 8, groups=2), op=op)
+    shape = (8, 3, 3, 3) if op == "conv2d" else (4, 6, 3, 3)  # outputs first
+    spec = spec_of(patterns=("block", "kernel"), blocks=("block3x2",), sparsities=(0.99, 0.995))
+    built = space(model_of([layer], []), spec, {"e": zeros_too(model_of([layer], []))})
+    tiles = masks.split(torch.ones(shape), Block(3, 2, 0.5)).numel()
+    assert reason(built, "a", "block3x2@0.995") == f"keeps the same 1 of {tiles} tiles as block3x2@0.99"
+    assert reason(built, "a", "kernel@0.995") == "keeps the same 1 of 24 kernels as kernel@0.99"
+
+
+def test_kernels_only_where_they_are_more_than_a_weight() -> None:
+    built = space(MODEL, spec_of(patterns=("kernel",)), {"e": zeros_too(MODEL)})
+    assert {"dense", "kernel@0.5"} <= {option.name for option in unit_of(built, "b0.conv1").options}
+    assert "a kernel would be a single weight" in reason(built, "fc", "kernel")
+
+
+def test_what_a_layer_solver_cannot_do_is_left_dense() -> None:
+    turned = replace(conv("up", 8, 8), op="conv_transpose2d")
+    model = model_of([turned, linear("fc", 8, 8)], [])
+    spec = spec_of(patterns=("unstructured",), pruners=("magnitude", "sparsegpt"))
+    built = space(model, spec, {"e": zeros_too(model)})
+    assert "this is conv_transpose2d" in reason(built, "up", "all")
+    assert len(unit_of(built, "up").options) == 1 and len(unit_of(built, "fc").options) > 1
 
 
 def test_only_the_patterns_asked_for() -> None:

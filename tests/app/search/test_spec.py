@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.search.spec import ClassificationTask, Limit, Recovery, SearchSpec, SpecError
+from app.search.spec import ClassificationTask, Limit, Post, Recovery, SearchSpec, SpecError
+from pruning.plan import DKM, Int8
 
 LEAST: dict[str, Any] = {"model": "m", "dataset": "d", "profiles": ("p", "q")}
 
@@ -15,7 +16,10 @@ def test_json_is_its_inverse() -> None:
         **LEAST,
         name="näme",
         task=ClassificationTask(classes=("b", "a"), mean=(0.1,), std=(0.2,)),
-        patterns=("channel",),
+        patterns=("channel", "block", "kernel"),
+        pruners=("spartan", "movement-soft"),
+        blocks=("block4x1", "block16x16"),
+        post=(Post(kind="dkm", bits=2),),
         limits=(Limit(profile="q", share=0.5), Limit(profile="p", latency_ms=2.0)),
         recovery=Recovery(steps=0),
         acknowledge=("coverage",),
@@ -30,9 +34,23 @@ def test_json_is_its_inverse() -> None:
         ({"profiles": ()}, "/profiles: 0 is outside 1 ... 8"),
         ({"profiles": ("p", "p")}, "/profiles: names 'p' twice"),
         ({"patterns": ("channel", "channel")}, "/patterns: names 'channel' twice"),
-        ({"patterns": ("columns",)}, r"/patterns: 'columns' is unknown; known are \['unstructured', 'nm', 'channel'\]"),
+        ({"patterns": ("columns",)}, r"/patterns: 'columns' is unknown; known are \['unstructured', 'nm', 'block', "),
         ({"patterns": ()}, "/patterns: 0 is outside"),
-        ({"pruners": ("movement",)}, "/pruners: 'movement' is unknown"),
+        (
+            {"pruners": ("lottery",)},
+            "/pruners: 'lottery' is unknown; known are .*'gmp', .*'obc'",
+        ),
+        ({"pruners": ("pdp", "wanda")}, "/pruners: 'wanda' does not serve channel patterns: leave them out"),
+        ({"pruners": ("sr_ste",)}, "/pruners: 'sr_ste' does not serve channel patterns"),
+        (
+            {"pruners": ("obc",), "patterns": ("nm", "kernel", "block")},
+            "/pruners: 'obc' does not serve kernel and",
+        ),
+        ({"blocks": ("block0x1",)}, "/blocks: 'block0x1' is no size of blocks; write block4x1"),
+        ({"blocks": ("kernel",)}, "/blocks: 'kernel' is no size of blocks"),
+        ({"blocks": ("block4x1", "block04x1")}, r"/blocks: names '\(4, 1\)' twice"),
+        ({"post": (Post(kind="dkm", dim=2),)}, "/post: dkm stores runs of dim weights, which zeros of unstructured"),
+        ({"post": (Post(kind="int8"), Post(kind="dkm"))}, "/post: post-steps int8 and dkm each say"),
         ({"sampler": "grid"}, "/sampler: 'grid' is unknown"),
         ({"sparsities": (0.5, 0.5)}, "/sparsities: names '0.5' twice"),
         ({"sparsities": (50,)}, "/sparsities: 50 is outside"),
@@ -61,6 +79,9 @@ def test_wrong_searches_name_the_place(wrong: dict[str, Any], message: str) -> N
         (ClassificationTask, {"logits_output": -1}, "/task/logits_output"),
         (Recovery, {"steps": -1}, "/recovery/steps"),
         (Recovery, {"learning_rate": float("inf")}, "/recovery/learning_rate"),
+        (Post, {"kind": "int4"}, "/post"),
+        (Post, {"kind": "int8", "bits": 8}, "/post"),
+        (Post, {"kind": "dkm", "bits": 9}, "/post"),
         (Limit, {"profile": "p"}, "/limits"),
         (Limit, {"profile": "p", "share": 0.5, "latency_ms": 1.0}, "/limits"),
         (Limit, {"profile": "p", "share": 1.5}, "/limits/share"),
@@ -70,6 +91,19 @@ def test_wrong_parts_name_the_place(part: type, wrong: dict[str, Any], field: st
     with pytest.raises(SpecError) as caught:
         part(**wrong)
     assert caught.value.field == field
+
+
+def test_searches_from_before_blocks_and_post_steps_are_read() -> None:
+    stored = SearchSpec(**LEAST).to_json()
+    del stored["blocks"], stored["post"]
+    assert SearchSpec.from_json(stored) == SearchSpec(**LEAST)
+
+
+def test_post_steps_are_those_of_plans() -> None:
+    assert SearchSpec(**LEAST).post_steps == ()
+    assert SearchSpec(**LEAST, post=(Post(kind="int8"),)).post_steps == (Int8(),)
+    vectors = SearchSpec(**LEAST, patterns=("channel",), post=(Post(kind="dkm", dim=2),))
+    assert vectors.post_steps == (DKM(bits=4, dim=2),)
 
 
 def test_unknown_keys_are_refused() -> None:
