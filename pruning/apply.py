@@ -1,34 +1,41 @@
 """The front door: a model and a plan in, a pruned model and a checked report out.
 
-Attach, recover, bake, verify:
+Attach, recover, bake, quantise, verify:
 
     run = Pruning(net, spec, plan)
     for step in run.recover(RecoveryRun(batches=batches, loss=loss, config=config)):
         show(step)
     pruned = run.finish(statistics=batches)
 
-or, all at once, `prune(net, spec, plan, recovery)`. The caller's model is never changed.
+A plan whose pruner is a layer solver (`pruning.oneshot.SOLVERS`) is solved first, on calibration batches, with
+`for layer in run.solve(batches): show(layer)`; its zeros are locked while the net recovers. All at once it is
+`prune(net, spec, plan, recovery, calibration=batches)`. The caller's model is never changed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pruning import masked
-from pruning.errors import PlanError
-from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
-from pruning.masked import MaskedWeight, SharedMask, Slice, find_tensor
-from pruning.masks import Sparse, spread
-from pruning.patterns import Channel, Dense, Kernel, Pattern
+from pruning.errors import CalibrationError, PlanError
+from pruning.layers import ChannelGroup, ModelSpec
+from pruning.masked import MaskedWeight, SharedMask, find_tensor
+from pruning.masks import spread
+from pruning.oneshot import SOLVERS, SolvedLayer, check_solver, solve_layers
 from pruning.plan import PruningPlan
-from pruning.pruners import Pruner, check, make
+from pruning.plan_masks import masked_weights, shared_masks
+from pruning.pruners import PRUNERS, Pruner
+from pruning.quantise import apply_post
 from pruning.recover import Batch, Loss, RecoverStep, RecoveryConfig, recover, reestimate_batch_norm
 from pruning.verify import PruningReport, verify
+
+_LOCK: Mapping[str, Any] = {"pruner": "prune_ofa", "settings": {"tolerance": 0.0}}  # a solver's zeros stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,48 +61,89 @@ class Pruned:
 
 
 class Pruning:
-    """One model being pruned: a copy of `net` under the masks of `plan`; pruners that draw do so from `seed`.
+    """One model being pruned: a copy of `net` under the masks of `plan`; what draws does so from `seed`.
 
     Raises:
         PlanError: a plan that does not fit the model.
     """
 
     def __init__(self, net: nn.Module, spec: ModelSpec, plan: PruningPlan, seed: int = 0) -> None:
+        if plan.pruner not in (*PRUNERS, *SOLVERS):
+            raise PlanError(f"there is no pruner {plan.pruner[:40]!r}; there are {sorted((*PRUNERS, *SOLVERS))}")
         self.net = deepcopy(net)
         self.spec = spec
         self.plan = plan
-        self._shared = _shared_masks(self.net, spec, plan)
-        self._weights = _masked_weights(self.net, spec, plan, self._shared)
-        masked.attach(self.net, self._weights, seed)
+        self.seed = seed
+        self._shared: dict[str, SharedMask] = {}
+        self._weights: dict[str, MaskedWeight] = {}
+        self._solved: list[SolvedLayer] = []
+        self._unsolved = plan.pruner in SOLVERS and bool(check_solver(spec, plan)[1])
+        if not self._unsolved:
+            self._attach()
+
+    def solve(self, batches: Iterable[Batch]) -> Iterator[SolvedLayer]:
+        """Let the plan's layer solver prune, a layer at a time, then lock its zeros; nothing for other pruners.
+
+        `batches` must be iterable more than once; their targets are not used.
+
+        Raises:
+            CalibrationError: batches that give no usable statistics; the message names the layer.
+            PlanError: a layer that the solver cannot do.
+        """
+        if self._unsolved:
+            for layer in solve_layers(self.net, self.spec, self.plan, batches):
+                self._solved.append(layer)
+                yield layer
+            self._attach()
+            self._unsolved = False
 
     def recover(self, run: RecoveryRun) -> Iterator[RecoverStep]:
         """Train under the masks, a step at a time; see `pruning.recover.recover`."""
-        return recover(self.net, run.batches, run.config, run.loss, run.seed)
+        self._check_solved()
+        yield from recover(self.net, run.batches, run.config, run.loss, run.seed)
 
     def finish(self, statistics: Iterable[Batch] | None = None) -> Pruned:
-        """Bake, zero what removed channels leave behind, and verify.
+        """Bake, zero what removed channels leave behind, take the plan's post-steps, and verify.
 
         Given batches, batch-norm statistics are taken anew from them.
 
         Raises:
             ConstraintError: the final weights break the plan.
+            PlanError: a post-step that does not suit the weights.
         """
+        self._check_solved()
         masked.bake(self.net)
         kept = {name: shared.kept() for name, shared in self._shared.items()}
         for group in self.spec.groups:
             if group.name in kept:
                 _zero_channels(self.net, group, kept[group.name])
+        stored = apply_post(self.net, self.spec, self.plan.post, seed=self.seed, kept=kept)
         if statistics is not None:
             reestimate_batch_norm(self.net, statistics)
         self.net.eval()
         report = self._with_hardening(verify(self.net, self.spec, self.plan, kept))
+        report = replace(report, solved=tuple(self._solved), stored=stored)
         return Pruned(net=self.net, report=report, kept={n: k.nonzero().flatten() for n, k in kept.items()})
+
+    def _attach(self) -> None:
+        plan = replace(self.plan, **_LOCK) if self.plan.pruner in SOLVERS else self.plan
+        self._shared = shared_masks(self.net, self.spec, plan)
+        self._weights = masked_weights(self.net, self.spec, plan, self._shared)
+        masked.attach(self.net, self._weights, self.seed)
+
+    def _check_solved(self) -> None:
+        if self._unsolved:
+            raise CalibrationError(
+                f"{self.plan.pruner} prunes by what the layers see: give `prune` calibration batches, or go through "
+                "all of `Pruning.solve(batches)` first"
+            )
 
     def _with_hardening(self, report: PruningReport) -> PruningReport:
         """The report, with what the pruners saw as their masks became binary."""
         own = {layer.name: self._weights.get(layer.parameter) for layer in self.spec.layers}
         found = {name: _hardening(mask.pruner) for name, mask in own.items() if mask and mask.pruner}
-        return PruningReport(
+        return replace(
+            report,
             layers=tuple(replace(layer, **found.get(layer.name, {})) for layer in report.layers),
             groups=tuple(replace(group, **_hardening(self._shared[group.name].pruner)) for group in report.groups),
         )
@@ -110,20 +158,24 @@ def prune(
     spec: ModelSpec,
     plan: PruningPlan,
     recovery: RecoveryRun | None = None,
-    on_step: Callable[[RecoverStep], None] | None = None,
+    on_step: Callable[[SolvedLayer | RecoverStep], None] | None = None,
+    calibration: Iterable[Batch] | None = None,
 ) -> Pruned:
-    """A pruned copy of `net`. With a recovery, batch-norm statistics are taken anew from its batches.
+    """A pruned copy of `net`. Batch-norm statistics are taken anew, if there are batches to take them from.
+
+    `calibration` is what layer solvers solve on, and must be iterable more than once. Statistics are taken from the
+    recovery's batches, else from these.
 
     Raises:
-        PlanError, RecoveryError, ConstraintError: see `Pruning`.
+        PlanError, CalibrationError, RecoveryError, ConstraintError: see `Pruning`.
     """
     run = Pruning(net, spec, plan, recovery.seed if recovery else 0)
-    if recovery is None:
-        return run.finish()
-    for step in run.recover(recovery):
+    solving: Iterable[SolvedLayer | RecoverStep] = run.solve(calibration) if calibration is not None else ()
+    recovering: Iterable[SolvedLayer | RecoverStep] = run.recover(recovery) if recovery is not None else ()
+    for step in chain(solving, recovering):
         if on_step is not None:
             on_step(step)
-    return run.finish(statistics=recovery.batches)
+    return run.finish(statistics=calibration if recovery is None else recovery.batches)
 
 
 @contextmanager
@@ -136,7 +188,7 @@ def pruned_in_place(net: nn.Module, spec: ModelSpec, plan: PruningPlan) -> Itera
     Raises:
         PlanError: a plan that does not fit the model.
     """
-    weights = _masked_weights(net, spec, plan, _shared_masks(net, spec, plan))
+    weights = masked_weights(net, spec, plan, shared_masks(net, spec, plan))
     pairs = [(mask, find_tensor(net, name)) for name, mask in weights.items()]
     masked.advance(pairs, 1.0)
     saved = [(weight, weight.detach().clone()) for _, weight in pairs]
@@ -149,64 +201,6 @@ def pruned_in_place(net: nn.Module, spec: ModelSpec, plan: PruningPlan) -> Itera
         with torch.no_grad():
             for weight, original in saved:
                 weight.copy_(original)
-
-
-def _shared_masks(net: nn.Module, spec: ModelSpec, plan: PruningPlan) -> dict[str, SharedMask]:
-    """One mask for each group that loses channels, by group name."""
-    shrinking = plan.kept_channels(spec)
-    shared = {}
-    for group in spec.groups:
-        if group.name in shrinking:
-            pruner = make(plan.pruner, _sparse(plan.pattern(group.producers[0])), plan.settings)
-            makers = [cut for cut in group.cuts if cut.role == "producer"]
-            producers = [(find_tensor(net, cut.parameter), cut) for cut in makers]
-            shared[group.name] = SharedMask(pruner, producers, group.channels)
-    return shared
-
-
-def _masked_weights(
-    net: nn.Module, spec: ModelSpec, plan: PruningPlan, shared: Mapping[str, SharedMask]
-) -> dict[str, MaskedWeight]:
-    """The masks of single weights, by parameter: a layer's own pattern, and slices of the shared masks."""
-    check(plan.pruner, plan.settings)  # a plan without patterns too
-    own = {}
-    for layer in spec.layers:
-        _check_weight(find_tensor(net, layer.parameter), layer)
-        if isinstance(pattern := plan.pattern(layer.name), Dense | Channel):
-            continue
-        if isinstance(pattern, Kernel) and not layer.kernel:
-            raise PlanError(
-                f"layer {layer.name!r} is {layer.op} and has no 2-D kernels: a kernel would be a single weight; "
-                "use unstructured, n:m or block for it"
-            )
-        own[layer.parameter] = make(plan.pruner, pattern, plan.settings)
-    slices: dict[str, list[Slice]] = {}
-    for group in spec.groups:
-        for cut in group.cuts:
-            if group.name in shared and cut.role != "follower":
-                slices.setdefault(cut.parameter, []).append(Slice(shared[group.name], cut))
-    read = [name for name, parts in slices.items() if any(part.cut.role == "consumer" for part in parts)]
-    turned = {layer.parameter for layer in spec.layers if layer.transposed}
-    return {
-        name: MaskedWeight(own.get(name), slices.get(name, ()), transposed=name in turned)
-        for name in dict.fromkeys([*own, *read])
-    }
-
-
-def _sparse(pattern: Pattern) -> Sparse:
-    if isinstance(pattern, Dense):
-        raise PlanError("a dense layer has no mask")
-    return pattern
-
-
-def _check_weight(weight: Tensor, layer: LayerSpec) -> None:
-    if weight.numel() != layer.weights:
-        raise PlanError(
-            f"layer {layer.name!r} has {weight.numel()} weights, the specification says {layer.weights}: "
-            "inspect this model again"
-        )
-    if not torch.isfinite(weight).all():
-        raise PlanError(f"layer {layer.name!r} has weights that are NaN or infinite: they cannot be compared")
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pruning.errors import PruningError
+from pruning.errors import CalibrationError
 from pruning.masked import find_tensor
 from pruning.recover import Batch
 
@@ -29,12 +29,6 @@ _READERS = frozenset(
 )
 _ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _CHUNK = 1 << 24  # elements of X at once: 128 MiB
-
-
-class CalibrationError(PruningError):
-    """Calibration that gives no usable statistics: no batches, an unread weight, inputs that are not finite."""
-
-    code = "calibration"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,12 +1,13 @@
 """Everything `pruning` raises on purpose.
 
 PruningError
-├── PatternError    a pattern that cannot exist, or cannot sit on this layer
-├── PlanError       a plan that does not fit its model
-├── IntakeError     a model file that is refused
-├── GroupError      channels that cannot be removed as asked
-├── RecoveryError   training under masks that cannot go on
-└── ConstraintError final weights that break what their plan promised
+├── PatternError     a pattern that cannot exist, or cannot sit on this layer
+├── PlanError        a plan that does not fit its model
+├── IntakeError      a model file that is refused
+├── GroupError       channels that cannot be removed as asked
+├── CalibrationError calibration that gives no usable statistics
+├── RecoveryError    training under masks that cannot go on
+└── ConstraintError  final weights that break what their plan promised
 
 The message is for a person: it names the offender, the limit and the way out.
 """
@@ -40,6 +41,12 @@ class GroupError(PruningError):
     """Channels that cannot be removed as asked."""
 
     code = "group"
+
+
+class CalibrationError(PruningError):
+    """Calibration that gives no usable statistics: no batches, an unread weight, inputs that are not finite."""
+
+    code = "calibration"
 
 
 class RecoveryError(PruningError):

@@ -13,13 +13,14 @@ of it is spread back over its weights. Groups and tiles lie at a fixed kernel po
 smaller. A ragged tail no longer than `keep` is kept whole: it is left out of the table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import floor, prod
 
 import torch
 from torch import Tensor
 
+from pruning.layers import ChannelGroup
 from pruning.patterns import NM, Block, Channel, Kernel, Unstructured, kept_count
 
 Sparse = Unstructured | NM | Block | Kernel | Channel  # every pattern that makes zeros
@@ -129,6 +130,19 @@ def block(shape: torch.Size, kept: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
         kept[dim].nonzero().flatten() if dim in kept else torch.arange(shape[dim], device=device) for dim in (0, 1)
     )
     return torch.meshgrid(rows, columns, indexing="ij")
+
+
+def remaining(
+    shape: torch.Size, parameter: str, groups: Iterable[tuple[ChannelGroup, Tensor]]
+) -> tuple[Tensor, ...] | None:
+    """Index of what is left of a parameter once groups keep only some channels (bool); None if nothing goes."""
+    sides: dict[int, Tensor] = {}
+    for group, alive in groups:
+        for cut in group.cuts:
+            if cut.parameter == parameter:
+                line = spread(alive, shape[cut.dim], cut.offset, cut.repeat)
+                sides[cut.dim] = sides[cut.dim] & line if cut.dim in sides else line
+    return block(shape, sides) if sides else None
 
 
 def _candidates(shape: torch.Size, pattern: Sparse) -> int:

@@ -1,10 +1,9 @@
 """A pruned model's zeros, counted, and whether they keep what the plan promised. Knows no masks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pruning import masks
@@ -12,8 +11,10 @@ from pruning.errors import ConstraintError
 from pruning.importance import channel_slices
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
 from pruning.masked import find_tensor
+from pruning.oneshot import SolvedLayer
 from pruning.patterns import NM, Channel, Dense, Pattern
 from pruning.plan import PruningPlan
+from pruning.quantise import QuantisedLayer
 
 _UNITS = {"unstructured": "weights", "nm": "weights of a group", "block": "tiles", "kernel": "kernels"}
 
@@ -56,14 +57,19 @@ class GroupReport:
 
 @dataclass(frozen=True, kw_only=True)
 class PruningReport:
-    """Counted on final weights, every constraint of the plan checked."""
+    """Counted on final weights, every constraint of the plan checked.
+
+    `solved` is what a layer solver did before recovery, `stored` what the plan's post-step left of each layer.
+    """
 
     layers: tuple[LayerReport, ...]
     groups: tuple[GroupReport, ...]
+    solved: tuple[SolvedLayer, ...] = ()
+    stored: tuple[QuantisedLayer, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
+        """JSON form; `solved` and `stored` are left out if empty."""
+        return {name: value for name, value in asdict(self).items() if value or name in ("layers", "groups")}
 
 
 def verify(model: nn.Module, spec: ModelSpec, plan: PruningPlan, kept: Mapping[str, Tensor]) -> PruningReport:
@@ -80,21 +86,10 @@ def verify(model: nn.Module, spec: ModelSpec, plan: PruningPlan, kept: Mapping[s
     layers = []
     for layer, thin in zip(spec.layers, plan.shrunk(spec), strict=True):
         weight = find_tensor(model, layer.parameter)
-        sides = remaining(weight.shape, layer.parameter, cut)
-        block = weight[masks.block(weight.shape, sides)] if sides else weight
-        layers.append(_layer(thin, plan.pattern(layer.name), weight, block))
+        block = masks.remaining(weight.shape, layer.parameter, cut)
+        left = weight if block is None else weight[block]
+        layers.append(_layer(thin, plan.pattern(layer.name), weight, left))
     return PruningReport(layers=tuple(layers), groups=groups)
-
-
-def remaining(shape: torch.Size, parameter: str, groups: Iterable[tuple[ChannelGroup, Tensor]]) -> dict[int, Tensor]:
-    """The rows and columns of a parameter that are left once groups lose channels: bool, by dimension."""
-    sides: dict[int, Tensor] = {}
-    for group, alive in groups:
-        for cut in group.cuts:
-            if cut.parameter == parameter:
-                line = masks.spread(alive, shape[cut.dim], cut.offset, cut.repeat)
-                sides[cut.dim] = sides[cut.dim] & line if cut.dim in sides else line
-    return sides
 
 
 def _group(model: nn.Module, group: ChannelGroup, alive: Tensor) -> GroupReport:

@@ -28,6 +28,8 @@ _SCORE_FIELDS = (
     "patterns",
     "sparsities",
     "nm",
+    "blocks",
+    "pruners",
     "frozen_layers",
     "threads",
     "seed",
@@ -112,7 +114,7 @@ def score_key(search: SearchRecord, parts: Parts) -> str:
         "data": parts.dataset.arrays_digest,
         "profiles": [profile.digest for profile in parts.profiles],
         "calibrations": {profile: found.id for profile, found in parts.calibrations.items()},
-        "spec": {name: search.spec[name] for name in _SCORE_FIELDS},
+        "spec": {name: search.spec.get(name) for name in _SCORE_FIELDS},
     }
     return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

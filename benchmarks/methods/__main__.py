@@ -1,7 +1,7 @@
 """Compare every pruner on equal terms.
 
     python -m benchmarks.methods digits            minutes: 60 steps of 64, 3 seeds
-    python -m benchmarks.methods resnet20          within an hour on two quiet cores: 100 steps of 64, 3 seeds
+    python -m benchmarks.methods resnet20          within an hour on two cores: 60 steps of 64, 3 seeds
     python -m benchmarks.methods resnet20 --full   for a GPU: 4,000 steps, 5 seeds, one more sparsity
     python -m benchmarks.methods report            tables of all results so far, and the published figures
 
@@ -14,18 +14,21 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.methods import published
 from benchmarks.methods.cases import PATTERNS, SHORT, cases
 from benchmarks.methods.report import tables
 from benchmarks.methods.run import Row
 from benchmarks.methods.work import Work, begin, do
+from benchmarks.methods.world import make
 from pruning.errors import PruningError
 from pruning.masks import Sparse
 
-STEPS = {"digits": 60, "resnet20": 100}
+STEPS = {"digits": 60, "resnet20": 60}
 FULL_STEPS = {"digits": 400, "resnet20": 4000}
 
 
@@ -63,7 +66,10 @@ def _all(name: str, patterns: Sequence[Sparse], steps: int, seeds: Sequence[int]
 
 
 def _do(wanted: Sequence[Work], workers: int, results: Path, shared: Path) -> None:
-    with ProcessPoolExecutor(workers, get_context("spawn"), begin, (wanted[0].world, str(shared))) as pool:
+    with TemporaryDirectory(prefix="espalier-") as folder, ExitStack() as held:
+        make(wanted[0].world, shared, Path(folder))
+        start = (wanted[0].world, folder)
+        pool = held.enter_context(ProcessPoolExecutor(workers, get_context("spawn"), begin, start))
         pending = {pool.submit(do, work): work for work in wanted}
         for done, future in enumerate(as_completed(pending), start=1):
             work = pending[future]

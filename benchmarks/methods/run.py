@@ -11,9 +11,8 @@ from torch import nn
 from benchmarks.methods.cases import Case
 from benchmarks.methods.world import World
 from pruning.allocate import Allocation, allocate
-from pruning.apply import Pruned, Pruning, RecoveryRun
+from pruning.apply import Pruned, Pruning, RecoveryRun, prune
 from pruning.masks import Sparse
-from pruning.oneshot import prune_layers
 from pruning.plan import PruningPlan
 from pruning.recover import RecoveryConfig
 
@@ -63,7 +62,8 @@ def run(world: World, case: Case, pattern: Sparse, steps: int, seed: int) -> Row
     start: nn.Module = world.net
     if case.solver:
         calibration = [world.feed("calibration").read(world.feed("calibration").numbers[:256])]
-        start = prune_layers(world.net, world.spec, replace(plan, pruner=case.solver, settings={}), calibration).net
+        solved = replace(plan, pruner=case.solver, settings={})
+        start = prune(world.net, world.spec, solved, calibration=calibration).net
     pruned, cpu_s = _recovered(world, start, plan, steps, seed)
     opened = [layer for layer in pruned.report.layers if layer.name in plan.patterns]
     zeros = sum(layer.zeros for layer in opened) / sum(layer.weights for layer in opened)

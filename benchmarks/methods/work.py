@@ -1,12 +1,11 @@
 """What a process of the comparison does: open the world once, then one run after the other."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.methods.cases import Case
 from benchmarks.methods.run import Row, dense, one_thread, run
-from benchmarks.methods.world import World, world
+from benchmarks.methods.world import World, open_world
 from pruning.masks import Sparse
 
 
@@ -27,14 +26,13 @@ class Work:
         return (self.world, self.steps, pattern, self.case.name if self.case else "dense", self.seed)
 
 
-_HELD = ExitStack()
 _WORLDS: list[World] = []  # the one this process works on, for as long as it lives
 
 
-def begin(name: str, shared: str) -> None:
+def begin(name: str, folder: str) -> None:
     """Open the world."""
     one_thread()
-    _WORLDS[:] = [_HELD.enter_context(world(name, Path(shared)))]
+    _WORLDS[:] = [open_world(name, Path(folder))]
 
 
 def do(work: Work) -> Row:

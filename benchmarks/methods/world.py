@@ -5,11 +5,8 @@ weights on CIFAR-10 recompressed as JPEG, both kept beside the checkout; the wei
 accuracy is taken on test images alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
@@ -61,35 +58,20 @@ class World:
         return right / count, loss / count, count
 
 
-@contextmanager
-def world(name: str, shared: Path) -> Iterator[World]:
-    """Open the world of that name; FileNotFoundError where its files are not here."""
-    with TemporaryDirectory(prefix="espalier-") as folder:
-        made = Path(folder)
-        yield _digits(made) if name == "digits" else _resnet20(made, shared / _CIFAR)
-
-
-def _digits(folder: Path) -> World:
-    convert(train_digits(0), torch.zeros(2, 1, 8, 8), folder / "net.pt2")
-    net = _read(folder / "net.pt2", folder)
-    prepare("digits", None, {}, lambda _fraction, _text: None).write(folder / "data.zip")
-    data = Dataset(folder / "data.zip")
-    return World("digits", net, trace(net), data, ClassificationTask(), 64, 0.02, ("validation", "test"))
-
-
-def _resnet20(folder: Path, cifar: Path) -> World:
-    net = _read(cifar / "resnet20.pt2", folder)
-    archive = next(iter(sorted(cifar.glob("*.zip"))), None)
-    if archive is None:
-        raise FileNotFoundError(2, "no zip of images", str(cifar / "*.zip"))
-    prepare("images", archive, {}, lambda _fraction, _text: None).write(folder / "data.zip")
-    data = Dataset(folder / "data.zip")
-    task = ClassificationTask(mean=_MEAN, std=_STD)
-    return World("resnet20", net, trace(net), data, task, 64, 0.02, ("validation", "test"))
-
-
-def _read(path: Path, folder: Path) -> GraphNet:
-    document, tensors = read_exported_program(path)
+def make(name: str, shared: Path, folder: Path) -> None:
+    """Write the model and the data of a world into a folder; FileNotFoundError where its files are not here."""
+    source, kind, archive = folder / "net.pt2", "digits", None
+    if name == "digits":
+        convert(train_digits(0), torch.zeros(2, 1, 8, 8), source)
+    else:
+        source, kind, archive = shared / _CIFAR / "resnet20.pt2", "images", shared / _CIFAR / "cifar10-jpeg.zip"
     (folder / "model").mkdir()
-    write_model(document, tensors, folder / "model")
-    return graphnet.load(folder / "model")
+    write_model(*read_exported_program(source), folder / "model")
+    prepare(kind, archive, {}, lambda _fraction, _text: None).write(folder / "data.zip")
+
+
+def open_world(name: str, folder: Path) -> World:
+    """What `make` wrote."""
+    net, data = graphnet.load(folder / "model"), Dataset(folder / "data.zip")
+    task = ClassificationTask() if name == "digits" else ClassificationTask(mean=_MEAN, std=_STD)
+    return World(name, net, trace(net), data, task, 64, 0.02, ("validation", "test"))

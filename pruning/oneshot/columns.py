@@ -11,7 +11,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from pruning.calibrate import CalibrationError, LayerStatistics
+from pruning.calibrate import LayerStatistics
+from pruning.errors import CalibrationError
 from pruning.patterns import NM, Unstructured, kept_count
 
 LayerPattern = Unstructured | NM  # what a layer solver can do

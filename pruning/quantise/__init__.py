@@ -1,16 +1,18 @@
 """Smaller weights after pruning: what a plan's post-steps do, and what storage they leave.
 
 `apply_post` keeps every zero that pruning made, so a verified model stays verified. Bytes are those of the
-quantised tensors alone; zeros are stored like other weights (a format that skips them is the device's matter).
+quantised tensors alone, as they are once removed channels are cut; other zeros are stored like weights (a format
+that skips them is the device's matter).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pruning import masks
 from pruning.errors import PlanError
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.masked import find_tensor
@@ -22,7 +24,10 @@ __all__ = ["QuantisedLayer", "apply_post"]
 
 @dataclass(frozen=True, kw_only=True)
 class QuantisedLayer:
-    """One weight after a post-step. `error` is ||w - w'|| / ||w||; `dense_bytes` is what it took before."""
+    """One weight after a post-step, removed channels left out.
+
+    `error` is ||w - w'|| / ||w||; `dense_bytes` is what the same weights took before.
+    """
 
     name: str
     step: str
@@ -38,28 +43,39 @@ class QuantisedLayer:
 
 
 @torch.no_grad()
-def apply_post(net: nn.Module, spec: ModelSpec, steps: Sequence[PostStep], seed: int = 0) -> tuple[QuantisedLayer, ...]:
+def apply_post(
+    net: nn.Module,
+    spec: ModelSpec,
+    steps: Sequence[PostStep],
+    seed: int = 0,
+    kept: Mapping[str, Tensor] | None = None,
+) -> tuple[QuantisedLayer, ...]:
     """Quantise the weights of the specification's layers in `net`, and say what each takes and loses.
 
-    Nothing is changed unless all layers can be. `seed` is where palettes start from.
+    Nothing is changed unless all layers can be. `seed` is where palettes start from; `kept` has, for each group that
+    loses channels, a bool tensor of them: the others' weights are left alone.
 
     Raises:
         PlanError: the net lacks a layer, or a palette of vectors would fill zeros inside them.
     """
     check_post(steps)
+    cut = [(group, kept[group.name]) for group in spec.groups if kept and group.name in kept]
     done: list[tuple[Tensor, Tensor, QuantisedLayer]] = []
     for step in steps:
         for layer in spec.layers:
-            weight = find_tensor(net, layer.parameter)
+            whole = find_tensor(net, layer.parameter)
+            block = masks.remaining(whole.shape, layer.parameter, cut)
+            weight = whole if block is None else whole[block]
             stored, size = _stored(weight, layer, step, seed)
             if ((weight == 0) & (stored != 0)).any():
                 raise PlanError(
                     f"layer {layer.name!r} has zeros beside non-zeros within {step.to_json()['dim']} weights, which "
                     "share one palette entry: use dim 1"
                 )
-            done.append((weight, stored, _report(layer, step, weight, stored, size)))
-    for weight, stored, _ in done:
-        weight.copy_(stored)
+            report = _report(layer, step, weight, stored, size)
+            done.append((whole, stored if block is None else whole.index_put(block, stored), report))
+    for whole, stored, _ in done:
+        whole.copy_(stored)
     return tuple(report for _, _, report in done)
 
 

@@ -225,7 +225,7 @@ def test_a_language_encoder_loses_heads_widths_and_its_pooler(tmp_path: Path) ->
     smaller = check_cut(net, half(spec), words, 1e-5)
     assert trace(smaller).macs < spec.macs
     (reason,) = (group.reason for group in spec.groups if group.name == "layers.0.attention.output channels")
-    assert reason.endswith("aten.add at layers.0, which combines them with values that no prunable layer makes")
+    assert reason.endswith("aten.add at layers.0, which combines them with the result of aten.layer_norm at norm")
 
 
 def test_cut_heads_of_torchs_encoder_layer_leave_a_module_that_trains(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pruning.calibrate import CalibrationError, LayerStatistics, collect
-from pruning.errors import PlanError
+from pruning.calibrate import LayerStatistics, collect
+from pruning.errors import CalibrationError, PlanError
 from tests.pruning.graphs import Builder, load_net
 from tests.pruning.small import data, small, weight
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pruning.calibrate import CalibrationError, collect
-from pruning.errors import PlanError
-from pruning.oneshot import SOLVERS, SolvedLayer, prune_layers, solve_layers
+from pruning.apply import Pruned, prune
+from pruning.calibrate import collect
+from pruning.errors import CalibrationError, PlanError
+from pruning.layers import ModelSpec
+from pruning.oneshot import SOLVERS, solve_layers
 from pruning.oneshot.refit import least_squares
 from pruning.patterns import NM, Block, Channel, Dense, Kernel, Pattern, Unstructured, kept_count
 from pruning.plan import PruningPlan
@@ -25,20 +27,25 @@ def plan(pruner: str, patterns: dict[str, Pattern] | None = None, **settings: fl
     return PruningPlan(pruner=pruner, patterns=PATTERNS if patterns is None else patterns, settings=settings)
 
 
+def solved(net: nn.Module, asked: PruningPlan, spec: ModelSpec = SPEC) -> Pruned:
+    return prune(net, spec, asked, calibration=data())
+
+
 @pytest.mark.parametrize("pruner", SOLVERS)
 def test_a_net_is_pruned_verified_and_left_alone(pruner: str) -> None:
     net, batches = small(), data()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    seen_layers: list[SolvedLayer] = []
-    pruned = prune_layers(net, SPEC, plan(pruner), batches, seen_layers.append)
+    seen_layers: list[object] = []
+    pruned = prune(net, SPEC, plan(pruner), on_step=seen_layers.append, calibration=batches)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not pruned.net.training and pruned.kept == {}
-    assert [layer.name for layer in seen_layers] == ["stem", "body", "head"]
+    assert pruned.report.solved == tuple(seen_layers)
+    assert [layer.name for layer in pruned.report.solved] == ["stem", "body", "head"]
     stem, body, head = pruned.report.layers
     assert stem.zeros == 72 - kept_count(72, 0.4) and head.zeros == 72 - kept_count(72, 0.75)
     assert body.nm_valid and body.zeros == 6 * 9 * 2 * 3  # two groups of four, each position keeps one
-    assert [layer.zeros for layer in seen_layers] == [stem.zeros, body.zeros, head.zeros]
-    assert all(0 < layer.error < 1 for layer in seen_layers)
+    assert [layer.zeros for layer in pruned.report.solved] == [stem.zeros, body.zeros, head.zeros]
+    assert all(0 < layer.error < 1 for layer in pruned.report.solved)
     assert not torch.equal(pruned.net.body_norm.running_mean, net.body_norm.running_mean)
 
 
@@ -59,8 +66,8 @@ def test_a_graph_is_pruned_as_the_module_it_came_from(tmp_path: Path) -> None:
     net = load_net(module, (data()[0][0],), tmp_path)
     names = {p.name: p.id for p in net.document.parameters}
     layers = tuple(replace(layer, parameter=names[layer.parameter]) for layer in SPEC.layers)
-    pruned = prune_layers(net, replace(SPEC, layers=layers, groups=()), plan("obc"), data())
-    expected = prune_layers(module, SPEC, plan("obc"), data())
+    pruned = solved(net, plan("obc"), replace(SPEC, layers=layers, groups=()))
+    expected = solved(module, plan("obc"))
     for name, tensor in expected.net.named_parameters():
         torch.testing.assert_close(getattr(pruned.net, names[name]), tensor.detach(), rtol=1e-3, atol=1e-4)
 
@@ -101,31 +108,31 @@ def test_on_ill_scaled_inputs_each_method_beats_the_one_before() -> None:
 )
 def test_other_patterns_are_refused_with_the_reason(pattern: Pattern, named: str) -> None:
     with pytest.raises(PlanError, match=f"'stem' asks wanda for {named}.*single weights"):
-        prune_layers(small(), SPEC, plan("wanda", {"stem": pattern}), data())
+        solved(small(), plan("wanda", {"stem": pattern}))
 
 
 def test_refusals() -> None:
     with pytest.raises(PlanError, match="'nowhere' is not in the model"):
-        prune_layers(small(), SPEC, plan("wanda", {"nowhere": Unstructured(0.5)}), data())
+        solved(small(), plan("wanda", {"nowhere": Unstructured(0.5)}))
     with pytest.raises(PlanError, match="no layer solver 'pdp'"):
-        prune_layers(small(), SPEC, plan("pdp"), data())
+        list(solve_layers(small(), SPEC, plan("pdp"), data()))
     with pytest.raises(PlanError, match="no setting 'block'"):
-        prune_layers(small(), SPEC, plan("wanda", block=64), data())
+        solved(small(), plan("wanda", block=64))
     with pytest.raises(CalibrationError, match="no batches"):
-        prune_layers(small(), SPEC, plan("wanda"), [])
+        prune(small(), SPEC, plan("wanda"), calibration=[])
     turned = replace(SPEC, layers=(replace(SPEC.layers[0], op="conv_transpose2d"), *SPEC.layers[1:]))
     with pytest.raises(PlanError, match="'stem' is a conv_transpose2d"):
-        prune_layers(small(), turned, plan("obc"), data())
+        solved(small(), plan("obc"), turned)
 
 
 def test_a_failure_names_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pruning.oneshot.obc.LIMIT", 10)
     with pytest.raises(PlanError, match="layer 'stem': OBC"):
-        prune_layers(small(), SPEC, plan("obc"), data())
+        solved(small(), plan("obc"))
 
 
 def test_dense_plans_touch_nothing() -> None:
-    pruned = prune_layers(small(), SPEC, plan("obc", {"stem": Dense()}), data())
+    pruned = prune(small(), SPEC, plan("obc", {"stem": Dense()}))  # and need nothing to be solved on
     assert all(torch.equal(a, b) for a, b in zip(pruned.net.parameters(), small().parameters(), strict=True))
 
 
@@ -134,4 +141,4 @@ def test_batches_that_run_out_are_noticed() -> None:
         yield from data()
 
     with pytest.raises(CalibrationError, match="no batches"):
-        prune_layers(small(), SPEC, plan("wanda"), once())
+        prune(small(), SPEC, plan("wanda"), calibration=once())

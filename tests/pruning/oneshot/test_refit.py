@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruning.calibrate import CalibrationError
+from pruning.errors import CalibrationError
 from pruning.oneshot import refit
 from pruning.oneshot.columns import damped, factor
 from pruning.oneshot.refit import least_squares

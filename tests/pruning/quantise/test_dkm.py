@@ -1,6 +1,5 @@
-"""DKM: its gradient, its limits, its zeros, its storage; against coremltools where that is installed."""
+"""DKM: its gradient, its limits, its zeros, its storage."""
 
-import warnings
 from typing import Any
 
 import pytest
@@ -171,33 +170,3 @@ def test_a_graph_net_takes_palettes() -> None:
 def test_settings_out_of_range(bad: dict[str, Any]) -> None:
     with pytest.raises(PlanError, match=f"DKM {next(iter(bad))}"):
         DKMSettings(**bad)
-
-
-@pytest.mark.parametrize(("bits", "tau"), [(2, 1e-2), (3, 0.3), (4, 1e-3)])
-def test_coremltools_finds_the_same(bits: int, tau: float) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = pytest.importorskip(
-            "coremltools.optimize.torch.palettization.fake_palettize", reason="coremltools is not installed"
-        )
-        from torch.ao.quantization import MovingAverageMinMaxObserver
-    options = {"palett_tau": tau, "palett_epsilon": 0.0, "prune_threshold": 0.0, "zero_threshold": 0.0}
-    observer = MovingAverageMinMaxObserver.with_args(dtype=torch.qint8)
-    theirs = module.FakePalettize(observer, bits, 1, advanced_options=options)
-    theirs.enable_fake_palett()
-    dense = weight((12, 10))
-    start = fit(dense, bits=bits).centroids + 0.05
-    theirs.create_partitions(dense)
-    theirs.centroids[0] = start.clone()
-    config = DKMSettings(bits=bits, tau=tau, relative=False, pin_zero=False)
-    ours_in, theirs_in = dense.clone().requires_grad_(), dense.clone().requires_grad_()
-    soft, ended = cluster(ours_in, start, config)
-    expected = theirs.train()(theirs_in)
-    torch.testing.assert_close(soft, expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ended, theirs.centroids[0], rtol=1e-4, atol=1e-5)
-    soft.square().sum().backward()
-    expected.square().sum().backward()
-    torch.testing.assert_close(ours_in.grad, theirs_in.grad, rtol=1e-3, atol=1e-4)
-    hard = DKMWeight(dense, config).eval()
-    hard.centroids = ended.detach()
-    torch.testing.assert_close(hard(dense), theirs.eval()(dense).detach(), rtol=1e-4, atol=1e-5)
