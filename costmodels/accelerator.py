@@ -15,24 +15,11 @@ from typing import Any, Literal, get_args
 
 from costmodels.energy import Energy
 from costmodels.errors import AcceleratorError
-from costmodels.figures import Figure, Status, with_figures
+from costmodels.figures import Figure, with_figures
 from costmodels.resources import Memory
 from costmodels.storage import BITS
 from costmodels.systolic import Array
-from costmodels.zeros import ZeroRule, implies, kept_share
-
-__all__ = [
-    "Accelerator",
-    "Figure",
-    "Kind",
-    "Status",
-    "ZeroRule",
-    "from_toml",
-    "implies",
-    "kept_share",
-    "load",
-    "names",
-]
+from costmodels.zeros import ZeroRule
 
 Kind = Literal["roofline", "systolic", "resources"]
 _EXPECTED: Mapping[Kind, tuple[str, ...]] = {  # what an entry states, or explains under `unknown`

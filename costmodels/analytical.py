@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from costmodels import resources, roofline, systolic
 from costmodels.accelerator import Accelerator, Kind
 from costmodels.base import CostModel, LayerCost, NetworkGroup, Source
+from costmodels.clusters import clusters
+from costmodels.counts import kept_macs
 from costmodels.energy import energy_mj
 from costmodels.errors import AcceleratorError
-from costmodels.zeros import Left, dense_left, kept_share
-from pruning.layers import LayerSpec
+from costmodels.zeros import Left, dense_left
+from pruning.layers import LayerSpec, ModelSpec
 from pruning.patterns import Channel, Dense, Pattern
 
 LEAST_ERROR = 0.25  # relative; what an analytical price may be off even where its fit is better
@@ -50,15 +52,14 @@ class Analytical:
 
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
         """Price the shape that is left: the fastest kernel; of equally fast ones that of least energy, then bytes."""
-        del dense  # an analytical model needs only the shape that is left
         inside = Dense() if isinstance(pattern, Channel) else pattern
         plain = self._price(now, dense_left(now, self.precision))
-        found = (rule.left(now, inside, self.precision) for rule in self.accelerator.zeros)
+        clustered = any(dense.name in group.layers for group in self.groups)
+        found = (rule.left(now, inside, self.precision, clustered) for rule in self.accelerator.zeros)
         sparse = (self._price(now, left) for left in found if left is not None)
         best = min((plain, *sparse), key=_rank)  # of equals the first: plain
         fallback = best is plain and not isinstance(inside, Dense)
-        macs = round(now.macs * kept_share(now, inside))
-        return replace(best, macs=macs, derivation="dense_fallback" if fallback else "modelled")
+        return replace(best, macs=kept_macs(now, inside), derivation="dense_fallback" if fallback else "modelled")
 
     def busy_s(self, layer: LayerSpec, left: Left) -> dict[str, float]:
         """Seconds that all calls of a layer keep each resource busy: `compute`, and every memory by its name."""
@@ -91,13 +92,21 @@ class Analytical:
         return {name: memory.moved_bytes(moved) for name, memory in memories.items()}
 
 
-def analytical(entry: Accelerator, batch: int, precision: str, name: str = "", overhead_ms: float = 0.0) -> CostModel:
-    """The cost model of an accelerator, whatever its kind.
+def analytical(
+    entry: Accelerator,
+    batch: int,
+    precision: str,
+    name: str = "",
+    overhead_ms: float = 0.0,
+    model: ModelSpec | None = None,
+) -> CostModel:
+    """The cost model of an accelerator, whatever its kind; its clusters of layers need the model they are in.
 
     Raises:
         AcceleratorError: it has no figure for the precision, or the batch is not at least 1.
     """
-    return Analytical(entry, batch, precision, name, overhead_ms)
+    groups = clusters(entry.zeros, model, precision) if model is not None else ()
+    return Analytical(entry, batch, precision, name, overhead_ms, groups=groups)
 
 
 def _interval(latency_ms: float, machine: Accelerator, shares_error: float) -> tuple[float, float]:

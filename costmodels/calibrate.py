@@ -17,18 +17,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from math import ceil, isfinite
+from math import ceil
 from typing import Any, Literal
 
 from costmodels.base import CostModel, LayerCost, NetworkGroup, Source
 from costmodels.errors import ProfileError
 from costmodels.points import worst
+from costmodels.profile_fields import shown
 from pruning.layers import LayerSpec
 from pruning.patterns import Pattern
 
 ALPHA = 0.1
 SANE_FACTORS = (0.6, 1.1)
-MAX_POINTS = 10_000
+MAX_POINTS = 1000  # each is left out once: the work grows with the square
+_LARGEST = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +43,10 @@ class CalibrationPoint:
 
     def __post_init__(self) -> None:
         for name in ("predicted_ms", "measured_ms"):
-            value = getattr(self, name)
-            good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
-            if not good:
+            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0.0:
                 raise ProfileError(
-                    f"calibration point {self.label[:60]!r}: {name} {str(value)[:40]} is not a positive number"
+                    f"calibration point {str(self.label)[:60]!r}: {name} {shown(getattr(self, name))} "
+                    "is not a positive number"
                 )
 
 
@@ -63,6 +64,14 @@ class Calibration:
     held_out_mean: float | None = None  # each point predicted by a fit to the others; four points or more
     half_width: float | None = None  # of the interval, as a share; None: too few points, the floors of the cells hold
     parent: str = ""
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.factor) or self.factor <= 0.0:
+            raise ProfileError(f"calibration: factor {shown(self.factor)} is not a positive number")
+        for name in ("offset_ms", "half_width"):
+            value = getattr(self, name)
+            if not (value is None and name == "half_width") and (not _is_number(value) or value < 0.0):
+                raise ProfileError(f"calibration: {name} {shown(value)} is not zero or a positive number")
 
     def latency_ms(self, predicted_ms: float) -> float:
         """A predicted total, calibrated."""
@@ -90,8 +99,15 @@ class Calibration:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Calibration":
-        """Inverse of `to_json`."""
-        return cls(**{**document, "points": tuple(CalibrationPoint(**point) for point in document["points"])})
+        """Inverse of `to_json`.
+
+        Raises:
+            ProfileError: fields that are missing, unknown or of another type, or numbers that are none of a fit.
+        """
+        try:
+            return cls(**{**document, "points": tuple(CalibrationPoint(**point) for point in document["points"])})
+        except (KeyError, TypeError) as error:
+            raise ProfileError(f"the calibration is broken: {str(error)[:120]}") from error
 
 
 def calibrate(
@@ -122,6 +138,10 @@ def calibrate(
         half_width=_conformal(known, alpha),
         parent=parent.digest if parent else "",
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST  # false for NaN
 
 
 def _fit(

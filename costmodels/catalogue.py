@@ -20,7 +20,7 @@ def cost_model(profile: Profile, model: ModelSpec, acknowledge: Collection[str] 
         AcceleratorError: its accelerator is unknown, has changed since, or has no figure for the precision.
     """
     if profile.accelerator is not None:
-        return _analytical(profile)
+        return _analytical(profile, model)
     report = match(profile, model)
     require_match(profile, report, acknowledge)
     return profile_table(profile, model, report)
@@ -65,7 +65,7 @@ def accelerator_profile(name: str, batch: int, precision: str | None = None, tit
     )
 
 
-def _analytical(profile: Profile) -> CostModel:
+def _analytical(profile: Profile, model: ModelSpec) -> CostModel:
     assert profile.accelerator is not None
     entry = accelerators.load(profile.accelerator)
     if profile.accelerator_digest not in (None, entry.digest):
@@ -73,4 +73,4 @@ def _analytical(profile: Profile) -> CostModel:
             f"the catalogue's entry {entry.name!r} has changed since profile {profile.name!r} was made: "
             "make a new profile of it, so that old and new prices do not mix"
         )
-    return analytical(entry, profile.batch, profile.precision, profile.name, profile.overhead_ms or 0.0)
+    return analytical(entry, profile.batch, profile.precision, profile.name, profile.overhead_ms or 0.0, model)

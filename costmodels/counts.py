@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, prod
 
-from costmodels.accelerator import kept_share
 from costmodels.network import inside
+from costmodels.zeros import kept_share
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.patterns import NM, Block, Dense, Kernel, Pattern, Unstructured, kept_count
 from pruning.plan import PruningPlan

@@ -26,6 +26,14 @@ class ProfileError(CostModelError):
         self.problems = tuple(problems)
 
 
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Raise ProfileError with all problems, the first ones in the message; do nothing without any."""
+    if problems:
+        shown = "; ".join(problems[:3])
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ProfileError(f"{what} is refused: {shown}{more}", problems)
+
+
 class MatchError(CostModelError):
     """A profile that does not fit the model."""
 

@@ -71,11 +71,6 @@ def hooked_macs(net: nn.Module, example: Tensor | tuple[Tensor, ...]) -> MacsCou
     )
 
 
-def layer_macs(spec: ModelSpec) -> dict[str, int]:
-    """Multiply-adds of one sample by layer, from shapes alone."""
-    return {layer.name: layer.macs for layer in spec.layers}
-
-
 def disagreement(count: MacsCount, spec: ModelSpec) -> str:
     """Why a count and the prunable layers differ, in words; "" where they agree.
 

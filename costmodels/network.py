@@ -6,7 +6,7 @@ combinations occur.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from costmodels.base import CostModel, LayerCost, NetworkCost, NetworkGroup
-from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
+from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
 from pruning.patterns import Channel, Dense, Pattern
 from pruning.plan import PruningPlan
 
 _CHUNK = 16_384  # plans priced at a time, so that indices and sums stay in the processor's cache
+_ROUNDING = 1e-9
 Floats = npt.NDArray[np.float64]
 Choices = npt.NDArray[np.integer[Any]]
 
@@ -53,9 +54,14 @@ def _dense_again(
         if group.rule == "cluster_threshold":
             weights = sum(left[name][1].weights for name in group.layers)
             kept = sum(left[name][1].weights * patterns[name].density for name in group.layers)
-            if 1.0 - kept / weights < group.min_sparsity:
+            if too_few(weights, kept, group):
                 found += group.layers
     return found
+
+
+def too_few(weights: Any, kept: Any, group: NetworkGroup) -> Any:
+    """Whether a cluster has too few zeros for its sparse kernels; numbers or arrays, equal as far as rounding goes."""
+    return 1.0 - kept / weights < group.min_sparsity - _ROUNDING
 
 
 def _hidden(layers: Mapping[str, LayerCost], groups: Sequence[NetworkGroup]) -> set[str]:
@@ -107,13 +113,24 @@ def _total(parts: Sequence[float | None], start: float = 0.0) -> float | None:
 
 
 @dataclass(frozen=True)
+class _Reader:
+    """A group that cuts a layer's inputs: which layer's option decides it, and the channels that each level keeps."""
+
+    group: str
+    column: int
+    levels: npt.NDArray[np.intp]  # by option of the deciding layer
+    kept: tuple[int, ...]  # by level
+
+
+@dataclass(frozen=True)
 class _Look:
-    """One layer: its options, and for each group it reads the layer that decides it and the channels each leaves."""
+    """One layer with its options, and the groups that cut its outputs and its inputs."""
 
     layer: LayerSpec
+    alone: ModelSpec  # a model of this layer only
     options: tuple[Pattern, ...]
-    readers: tuple[tuple[int, npt.NDArray[np.intp], tuple[int, ...]], ...]  # column, level by option, gone by level
-    gone_out: tuple[int, ...]  # output channels gone, by own option
+    own: tuple[ChannelGroup, ...]
+    readers: tuple[_Reader, ...]
     # By own option and levels, flat; NaN until asked for: the price; in a cluster also the price with the pattern
     # ignored, the weights, and those that it leaves.
     table: Floats
@@ -121,21 +138,20 @@ class _Look:
     def index(self, choices: Choices, column: int) -> npt.NDArray[np.intp]:
         """Where each plan's price stands."""
         found = choices[:, column].astype(np.intp)
-        for decider, levels, gone in self.readers:
-            found = found * len(gone) + levels[choices[:, decider]]
+        for reader in self.readers:
+            found = found * len(reader.kept) + reader.levels[choices[:, reader.column]]
         return found
 
     def now(self, flat: int) -> tuple[LayerSpec, Pattern]:
         """The layer as it is left at a place of the table, and the pattern inside it."""
-        gone_in = 0
-        for _, _, gone in reversed(self.readers):
-            flat, level = divmod(flat, len(gone))
-            gone_in += gone[level]
+        kept: dict[str, int] = {}
+        for reader in reversed(self.readers):
+            flat, level = divmod(flat, len(reader.kept))
+            kept[reader.group] = reader.kept[level]
         pattern = self.options[flat]
-        inputs, out = self.layer.in_channels - gone_in, self.layer.out_channels - self.gone_out[flat]
-        if self.layer.depthwise:
-            inputs = out = min(inputs, out)
-        return self.layer.resized(inputs, out), inside(pattern)
+        if isinstance(pattern, Channel):
+            kept |= {group.name: pattern.kept(group.channels) for group in self.own}
+        return self.alone.shrunk(kept)[0], inside(pattern)
 
 
 @dataclass
@@ -196,40 +212,34 @@ class PlanPricer:
 
     def _look(self, layer: LayerSpec) -> _Look:
         columns = {one.name: n for n, one in enumerate(self.model.layers)}
-        readers = []
-        for group in self.model.groups:
-            repeat = sum(c.repeat for c in group.cuts if c.parameter == layer.parameter and c.role == "consumer")
-            if group.removable and repeat:
-                readers.append(self._reader(group, columns[group.producers[0]], repeat))
+        own = self.model.family_of(layer.name)
+        reads = [group for group in self.model.groups if group.removable and _reads(layer, group)]
+        readers = tuple(self._reader(group, columns[group.producers[0]]) for group in reads)
         options = tuple(self.options[layer.name])
-        size = len(options) * prod(len(gone) for _, _, gone in readers)
+        size = len(options) * prod(len(reader.kept) for reader in readers)
         clusters = (group.layers for group in self.cost_model.groups if group.rule == "cluster_threshold")
-        clustered = any(layer.name in layers for layers in clusters)
-        made = [(g, c.repeat) for g in self.model.family_of(layer.name) for c in g.cuts if _produces(c, layer)]
-        gone = tuple(sum(_gone(g, p) * repeat for g, repeat in made) for p in options)
-        return _Look(layer, options, tuple(readers), gone, np.full((4 if clustered else 1, size), np.nan))
+        height = 4 if any(layer.name in layers for layers in clusters) else 1
+        alone = replace(self.model, layers=(layer,), groups=(*own, *(group for group in reads if group not in own)))
+        return _Look(layer, alone, options, own, readers, np.full((height, size), np.nan))
 
-    def _reader(
-        self, group: ChannelGroup, column: int, repeat: int
-    ) -> tuple[int, npt.NDArray[np.intp], tuple[int, ...]]:
-        gone = [_gone(group, pattern) for pattern in self.options[group.producers[0]]]
-        distinct = sorted(set(gone))
-        levels = np.array([distinct.index(one) for one in gone], dtype=np.intp)
-        return column, levels, tuple(one * repeat for one in distinct)
-
-
-def _gone(group: ChannelGroup, pattern: Pattern) -> int:
-    return group.channels - pattern.kept(group.channels) if isinstance(pattern, Channel) else 0
+    def _reader(self, group: ChannelGroup, column: int) -> _Reader:
+        kept = [
+            p.kept(group.channels) if isinstance(p, Channel) else group.channels
+            for p in self.options[group.producers[0]]
+        ]
+        distinct = sorted(set(kept), reverse=True)
+        levels = np.array([distinct.index(one) for one in kept], dtype=np.intp)
+        return _Reader(group.name, column, levels, tuple(distinct))
 
 
-def _produces(cut: Cut, layer: LayerSpec) -> bool:
-    return cut.role == "producer" and cut.parameter == layer.parameter
+def _reads(layer: LayerSpec, group: ChannelGroup) -> bool:
+    return any(cut.role == "consumer" and cut.parameter == layer.parameter for cut in group.cuts)
 
 
 def _settle_cluster(group: NetworkGroup, held: dict[str, Floats]) -> None:
     """Put dense prices where a cluster has too few zeros."""
     rows = [held[name] for name in group.layers]
     weights, kept = sum(row[2] for row in rows), sum(row[3] for row in rows)
-    few = 1.0 - kept / weights < group.min_sparsity
+    few = too_few(weights, kept, group)
     for row in rows:
         row[0] = np.where(few, row[1], row[0])

@@ -4,7 +4,8 @@
 2. `fused`: a member of a fused layer has the name; a person settles a choice by adding the model's name there. Several
    layers of the model fused into one share its time by their multiply-adds.
 3. `shape`: the same operator, channels, kernel, stride, groups and sizes, in execution order among equals.
-4. `scaled`: the same but for the sizes; the time goes by output positions.
+4. `scaled`: the same but for the sizes; the time goes by output positions. So it does where a layer that was found by
+   its name runs at another resolution.
 
 What two sides claim in different numbers is ambiguous and is left for a person to settle; nothing is picked.
 """
@@ -71,8 +72,11 @@ class Pairing:
         names = _grouped(self.theirs, lambda layer: form(layer.name))
         for key, layers in mine.items():
             partners = _layers_first(names.get(key, []))
+            stated = _stated(layers, partners)
             if len(layers) == len(partners) == 1:
                 self._settle(layers[0], partners, rule)
+            elif len(layers) == len(stated) == 1:
+                self._settle(layers[0], stated, "fused")
             elif partners:
                 self._ask(layers, partners, f"their names all read {key[:60]!r}")
         self._shorten()
@@ -86,8 +90,9 @@ class Pairing:
         claims: dict[str, list[LayerSpec]] = defaultdict(list)
         for layer in self.ours:
             partners = _layers_first(holders.get(canonical(layer.name), []))
-            if len(partners) == 1:
-                claims[partners[0].name].append(layer)
+            stated = _stated([layer], partners)
+            if len(partners) == 1 or len(stated) == 1:
+                claims[(stated or partners)[0].name].append(layer)
             elif partners:
                 self._ask([layer], partners, "several fused layers hold its name")
         known = {theirs.name: theirs for theirs in self.theirs}
@@ -120,8 +125,7 @@ class Pairing:
             else:
                 continue
             for layer, take in zip(layers, takes, strict=True):
-                share = _positions_share(layer, partners[0]) if rule == "scaled" else 1.0
-                self._settle(layer, partners[:take], rule, share)
+                self._settle(layer, partners[:take], rule)
                 partners = partners[take:]
         self._shorten()
 
@@ -129,6 +133,8 @@ class Pairing:
         names = tuple(partner.name for partner in partners)
         if any(_contradicts(layer, partner) for partner in partners):
             self.contradicted.add(layer.name)
+        elif share == 1.0 and (other := _positions_share(layer, partners[0])) != 1.0:
+            rule, share = "scaled", other
         self.found[layer.name] = LayerMatch(layer=layer.name, partners=names, rule=rule, share=share)
 
     def _ask(self, layers: Sequence[LayerSpec], partners: Sequence[ProfileLayer], reason: str) -> None:
@@ -145,7 +151,8 @@ class Pairing:
 
 
 def _signature(layer: LayerSpec) -> Hashable:
-    return (*_unsized(layer), layer.output_size or layer.positions)
+    unsized = _unsized(layer)
+    return (*unsized, layer.positions if unsized[0] == "linear" else layer.output_size or layer.positions)
 
 
 def _by_input(layer: LayerSpec) -> Hashable:
@@ -161,23 +168,36 @@ def _their_by_input(layer: ProfileLayer) -> Hashable | None:
 
 def _their_signature(layer: ProfileLayer) -> Hashable | None:
     unsized = _their_unsized(layer)
-    size = layer.output_size or layer.positions or (1 if layer.op == "linear" else None)
-    return None if unsized is None or size is None else (*unsized, size)
+    if unsized is None:
+        return None
+    if unsized[0] == "linear":
+        positions = layer.positions or (prod(layer.output_size) if layer.output_size else None)
+        size: Hashable = positions or (1 if layer.op == "linear" else None)
+    else:
+        size = layer.output_size or layer.positions
+    return (*unsized, size) if size else None
 
 
 def _unsized(layer: LayerSpec) -> tuple[Hashable, ...]:
-    return (layer.op, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.groups)
+    return _form(layer.op, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.groups)
+
+
+def _form(
+    op: str, in_channels: int, out_channels: int, kernel: tuple[int, ...], stride: tuple[int, ...], groups: int
+) -> tuple[Hashable, ...]:
+    """A 1 x 1 convolution is a linear layer at every position: runtimes run the one as the other."""
+    if op == "linear" or (op.startswith("conv") and {*kernel, *stride, groups} == {1}):
+        return ("linear", in_channels, out_channels)
+    return (op, in_channels, out_channels, kernel, stride, groups)
 
 
 def _their_unsized(layer: ProfileLayer) -> tuple[Hashable, ...] | None:
     """None where the file does not say enough: unknown is not the same as equal."""
     if layer.in_channels is None or layer.out_channels is None:
         return None
-    if layer.op == "linear":
-        return ("linear", layer.in_channels, layer.out_channels, (), (), 1)
-    if not layer.kernel or not layer.stride:
+    if layer.op != "linear" and not (layer.kernel and layer.stride):
         return None
-    return (layer.op, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.groups or 1)
+    return _form(layer.op, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.groups or 1)
 
 
 def _their_scalable(layer: ProfileLayer) -> Hashable | None:
@@ -185,10 +205,18 @@ def _their_scalable(layer: ProfileLayer) -> Hashable | None:
 
 
 def _contradicts(layer: LayerSpec, partner: ProfileLayer) -> bool:
-    """Whether the file states another size for a layer of this name. A fused layer may state any of its members'."""
-    alone = len(members(partner.name)) < 2
-    sizes = ((layer.out_channels, partner.out_channels), (layer.weights, partner.weights))
-    return alone and any(theirs is not None and theirs != ours for ours, theirs in sizes)
+    """Whether the file states another shape for a layer of this name. A fused layer may state any of its members'.
+
+    As many weights and as many outputs are the same layer, however it is called there: a linear on a flattened map runs
+    as a convolution over all of it.
+    """
+    if len(members(partner.name)) > 1:
+        return False
+    sizes = [(layer.out_channels, partner.out_channels), (layer.weights, partner.weights)]
+    if partner.weights is None:
+        sizes += [(layer.in_channels, partner.in_channels), (layer.groups, partner.groups)]
+        sizes += [(prod(layer.kernel), prod(partner.kernel) if partner.kernel else None)]
+    return any(theirs is not None and theirs != ours for ours, theirs in sizes)
 
 
 def _layers_first(partners: list[ProfileLayer]) -> list[ProfileLayer]:
@@ -196,9 +224,18 @@ def _layers_first(partners: list[ProfileLayer]) -> list[ProfileLayer]:
     return [p for p in partners if p.role == "layer"] or partners
 
 
+def _stated(layers: Sequence[LayerSpec], partners: Sequence[ProfileLayer]) -> list[ProfileLayer]:
+    """Those among whose members a layer's name stands as it is: where several fit, a person settled it so."""
+    return [p for p in partners if any(layer.name in p.members for layer in layers)]
+
+
 def _positions_share(layer: LayerSpec, partner: ProfileLayer) -> float:
-    theirs = partner.positions or prod(partner.output_size)
-    return layer.positions / theirs
+    """Positions of ours over those of theirs, by the first of the sizes that both sides know; 1 without one."""
+    if layer.output_size and partner.output_size:
+        return prod(layer.output_size) / prod(partner.output_size)
+    if theirs := partner.positions or prod(partner.output_size or (0,)):
+        return layer.positions / theirs
+    return prod(layer.input_size) / prod(partner.input_size) if layer.input_size and partner.input_size else 1.0
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:

@@ -2,11 +2,12 @@
 
 A pattern pays where it saves more than `PAYS_SHARE` of what it decides: the layer's dense time, or for channels that of
 all layers that get smaller with them. Tables need not be monotone, so the threshold is the sparsity from which on every
-higher one that was asked about pays too.
+higher one that was asked about pays too. Layers whose sparse kernels are switched on together are asked about as if all
+of them had as many zeros; of layers that run beside each other each is judged by its own time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from costmodels.base import CostModel, LayerCost
@@ -72,10 +73,20 @@ def _own(device: str, layer: LayerSpec, patterns: Sequence[Pattern], cost_model:
     if isinstance(patterns[0], NM) and patterns[0].keep >= min(layer.in_channels // layer.groups, patterns[0].group):
         inputs = layer.in_channels // layer.groups
         return _cannot(device, layer, kind, f"it makes no zeros: a filter has {inputs} input channel(s)")
-    dense_ms = cost_model.cost(layer, layer, Dense()).latency_ms
-    costs = [cost_model.cost(layer, layer, pattern) for pattern in patterns]
+    dense = cost_model.cost(layer, layer, Dense())
+    dense_ms, least = dense.latency_ms, _least_of_cluster(layer, cost_model)
+    costs = [
+        cost_model.cost(layer, layer, p) if 1.0 - p.density >= least else replace(dense, derivation="dense_fallback")
+        for p in patterns
+    ]
     saved = {1.0 - p.density: 1.0 - c.latency_ms / dense_ms for p, c in zip(patterns, costs, strict=True)}
     return _judged(device, layer, kind, saved, costs)
+
+
+def _least_of_cluster(layer: LayerSpec, cost_model: CostModel) -> float:
+    """The sparsity from which on its cluster runs sparse if all members have as many zeros; 0 without one."""
+    mine = (g for g in cost_model.groups if g.rule == "cluster_threshold" and layer.name in g.layers)
+    return max((group.min_sparsity - 1e-9 for group in mine), default=0.0)
 
 
 def _channels(

@@ -52,9 +52,14 @@ class Cell:
         """The time."""
         return self.point.latency_ms
 
-    def fallback(self) -> "Cell":
-        """The same price, paid because nothing better exists for the pattern."""
-        return replace(self, derivation="dense_fallback")
+    def fallback(self, lost: "Cell | None" = None) -> "Cell":
+        """The same price, paid because nothing better exists for the pattern, or because `lost` is no better.
+
+        Its interval reaches down to that of the other: what looks slower may be the faster one.
+        """
+        least_ms = self.latency_ms if lost is None else lost.latency_ms * (1.0 - lost.half_width)
+        half_width = max(self.half_width, 1.0 - least_ms / self.latency_ms)
+        return replace(self, derivation="dense_fallback", half_width=half_width)
 
 
 def cell(point: Point, derivation: Derivation, error: float = 0.0) -> Cell:
@@ -104,12 +109,18 @@ def line(points: Sequence[tuple[float, Point]], at: float, error: float = 0.0) -
 
 
 def beyond(points: Sequence[tuple[float, Point]], at: float) -> Cell:
-    """The line through the last two points, drawn on to `at`; the last point alone if there is only one."""
-    if len(points) < 2:
-        return cell(points[-1][1], "clamped")
-    (left, low), (right, high) = points[-2:]
-    share = (at - left) / (right - left)
-    return cell(mix([(low, 1.0 - share), (high, share)]), "scaled")
+    """From the densest point on to `at`, at the slope of all points (least squares); flat where that falls.
+
+    All of them, because two neighbours may lie so close together that their slope is noise; flat, because more weights
+    never take less time.
+    """
+    densest, last = points[-1]
+    middle = sum(spot for spot, _ in points) / len(points)
+    spread = sum((spot - middle) ** 2 for spot, _ in points)
+    slope_ms = sum((spot - middle) * point.latency_ms for spot, point in points) / spread if spread else 0.0
+    if slope_ms <= 0.0:
+        return cell(last, "clamped")
+    return cell(last.times(1.0 + slope_ms * (at - densest) / last.latency_ms), "scaled")
 
 
 def gap_error(points: Sequence[tuple[float, Point]], density: float) -> float:

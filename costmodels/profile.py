@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from costmodels.base import Source
-from costmodels.errors import ProfileError
+from costmodels.errors import refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,8 +162,9 @@ class Profile:
 
     def __post_init__(self) -> None:
         from costmodels.profile_checks import problems
+        from costmodels.profile_fields import shown
 
-        refuse(self.name, problems(self))
+        refuse(f"profile {shown(self.name)}", problems(self))
 
     @cached_property
     def digest(self) -> str:
@@ -251,11 +252,3 @@ class Profile:
 
 PARTS = ("files", "capabilities", "groups", "layers", "rows")
 HEADER_FIELDS = tuple(f.name for f in fields(Profile) if f.name not in PARTS)
-
-
-def refuse(name: str, problems: list[str]) -> None:
-    """Raise ProfileError with all problems, the first ones in the message; do nothing without any."""
-    if problems:
-        shown = "; ".join(problems[:3])
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ProfileError(f"profile {name[:60]!r} is refused: {shown}{more}", problems)

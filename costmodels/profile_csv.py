@@ -13,12 +13,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from costmodels.errors import ProfileError
-from costmodels.profile import HEADER_FIELDS, MAX_ROWS, Profile, ProfileLayer, refuse
+from costmodels.errors import ProfileError, refuse
+from costmodels.profile import HEADER_FIELDS, MAX_ROWS, Profile, ProfileLayer
 from costmodels.profile_cells import armour, read_cell, write_cell
 from costmodels.profile_checks import MAX_PARTS
 from costmodels.profile_columns import LAYER_COLUMNS, LAYER_FIELDS, ROW_COLUMNS
-from costmodels.profile_fields import KINDS, PART_KINDS, PART_WORDS, missing, read_fields, read_part, stated
+from costmodels.profile_fields import KINDS, PART_KINDS, PART_WORDS, missing, read_fields, read_part, shown, stated
 from costmodels.profile_sheet import Line, read_sheet
 
 _PARTS = {PART_WORDS[key]: key for key in ("files", "capabilities", "groups")}
@@ -63,7 +63,7 @@ def read_csv(text: str, header: Mapping[str, Any]) -> Profile:
         parts |= {"rows": sheet.rows, "layers": list(sheet.layers.values())}
         if sheet.unit != "ms":
             fields.setdefault("original_unit", sheet.unit)
-    refuse(str(fields.get("name", "")), problems)
+    refuse(f"profile {shown(fields.get('name', ''))}", problems)
     fields |= {key: tuple(values) for key, values in parts.items()}
     return Profile(**fields)
 

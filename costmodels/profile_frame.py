@@ -9,8 +9,9 @@ are read back only to be compared. Types do not depend on what is in the columns
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from costmodels.profile import MAX_ROWS, Profile, ProfileLayer, ProfileRow, refuse
-from costmodels.profile_fields import KINDS
+from costmodels.errors import refuse
+from costmodels.profile import MAX_ROWS, Profile, ProfileLayer, ProfileRow
+from costmodels.profile_fields import KINDS, shown
 from costmodels.profile_json import read_json, write_json
 from pruning.patterns import NM, Block, parse
 
@@ -67,10 +68,10 @@ def read_frame(frame: "pd.DataFrame", header: Mapping[str, Any]) -> Profile:
         ProfileError: unknown columns, the rows of several profiles, wrong types or values, by row; or columns that
             contradict the pattern or the layer they stand beside.
     """
-    refuse("", list(_column_problems(frame)))
+    refuse("table", list(_column_problems(frame)))
     document = {**header, **{str(key): value for key, value in frame.attrs.items()}}
     profile = read_json({**document, "rows": list(_rows(frame))})
-    refuse(profile.name, list(_contradictions(frame, profile)))
+    refuse(f"table of profile {shown(profile.name)}", list(_contradictions(frame, profile)))
     return profile
 
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from costmodels.errors import ProfileError
-from costmodels.profile import MAX_BYTES, MAX_ROWS, PARTS, SCHEMA, Profile, refuse
+from costmodels.errors import ProfileError, refuse
+from costmodels.profile import MAX_BYTES, MAX_ROWS, PARTS, SCHEMA, Profile
 from costmodels.profile_fields import PART_KINDS, PART_WORDS, missing, read_fields, read_part, shown, stated
 
 _READABLE = (1, SCHEMA)  # schema 2 only added fields: a document of schema 1 is one of schema 2 that says less
@@ -32,7 +32,7 @@ def read_json(document: Mapping[str, Any]) -> Profile:
     problems += [f"{key} is missing" for key in missing(Profile, found)]
     for key in PARTS:
         found[key] = _read_parts(key, document.get(key, []), problems)
-    refuse(document["name"] if isinstance(document.get("name"), str) else "", problems)
+    refuse(f"profile {shown(document.get('name', ''))}", problems)
     return Profile(**found)
 
 

@@ -17,6 +17,7 @@ from pruning.patterns import Channel, parse
 MAX_TEXT = 300
 MAX_NAMES = 120_000  # characters of a list of names as JSON: more does not fit into one cell of a CSV file
 MAX_LATENCY_MS = 1e9
+LEAST = 1e-12  # of what must be positive: the ratio of any two times is then a number
 MAX_BYTES = 2.0**40
 MAX_CHANNELS = 2**24
 _FAMILIES = ("unstructured", "block", "nm", "kernel", "channel")
@@ -98,6 +99,8 @@ def positive(key: str, value: float | None, limit: float = MAX_LATENCY_MS) -> It
     """A complaint unless the number is left out or finite and above zero."""
     if value is not None and not 0.0 < value <= limit:  # false for NaN
         yield f"{key} {shown(value)} is not a positive finite number of at most {limit:g}"
+    elif value is not None and value < LEAST:
+        yield f"{key} {shown(value)} is less than {LEAST:g}: is it in the right unit?"
 
 
 def not_negative(key: str, value: float | None, limit: float = MAX_LATENCY_MS) -> Iterator[str]:

@@ -6,15 +6,18 @@ replaces both. Layers without rows go by their multiply-adds, at the pace of tho
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costmodels.base import Derivation, LayerCost, NetworkGroup, Source
+from costmodels.counts import kept_macs
 from costmodels.match import MatchReport, layer_table, widest_ms
+from costmodels.network import network_cost
 from costmodels.points import FLOORS
 from costmodels.profile import Profile
 from costmodels.table import LayerTable
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.patterns import Dense, Pattern
+from pruning.plan import PruningPlan
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class ProfileTable:
 
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
         """Price a layer; one without rows goes by its multiply-adds and says `analytical`, `modelled`."""
-        macs = round(now.macs * pattern.density)
+        macs = kept_macs(now, pattern)
         table = self.tables.get(dense.name)
         if table is None:
             latency_ms = now.macs * self.ms_per_mac * self.factor
@@ -60,32 +63,30 @@ class ProfileTable:
 
 def profile_table(profile: Profile, model: ModelSpec, report: MatchReport) -> ProfileTable:
     """The cost model of a profile's rows, once they are matched to the model."""
-    rows = profile.rows_by_layer
     found = {name: layer_table(model.layer(name), m, profile) for name, m in report.matches.items()}
     tables = {name: table for name, table in found.items() if table is not None}
     matched_ms = sum(table.full_ms for table in tables.values())
     ms_per_mac = matched_ms / sum(model.layer(name).macs for name in tables)
-    missing_ms = ms_per_mac * sum(layer.macs for layer in model.layers if layer.name not in tables)
-    unused_ms = sum(widest_ms(rows[name]) for name in report.unused)  # runs there, is no layer of ours
-    layers_ms, factor = matched_ms + missing_ms, 1.0
-    overhead_ms = (profile.overhead_ms or 0.0) + unused_ms
-    if profile.network_latency_ms is not None:
-        factor = min(1.0, profile.network_latency_ms / (layers_ms + unused_ms))
-        over = factor < 1.0
-        overhead_ms = factor * unused_ms if over else profile.network_latency_ms - layers_ms
-    return ProfileTable(
+    unused_ms = sum(widest_ms(profile.rows_by_layer[name]) for name in report.unused)  # runs, is no layer of ours
+    bare = ProfileTable(
         name=profile.name,
         batch=profile.batch,
         precision=profile.precision,
-        overhead_ms=overhead_ms,
+        overhead_ms=(profile.overhead_ms or 0.0) + unused_ms,
         overhead_source=profile.source,
         source=profile.source,
         tables=tables,
-        factor=factor,
+        factor=1.0,
         ms_per_mac=ms_per_mac,
         report=report,
         groups=_groups(profile, report),
     )
+    if profile.network_latency_ms is None:
+        return bare
+    layers_ms = network_cost(model, PruningPlan(pruner=""), replace(bare, overhead_ms=0.0)).latency_ms
+    factor = min(1.0, profile.network_latency_ms / (layers_ms + unused_ms))
+    overhead_ms = factor * unused_ms if factor < 1.0 else profile.network_latency_ms - layers_ms
+    return replace(bare, factor=factor, overhead_ms=overhead_ms)
 
 
 def _groups(profile: Profile, report: MatchReport) -> tuple[NetworkGroup, ...]:

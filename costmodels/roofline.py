@@ -25,11 +25,12 @@ class Traffic:
 def traffic(layer: LayerSpec, batch: int, precision: str, weight_bytes: float) -> Traffic:
     """Bytes a layer moves; activations have the precision of the weights."""
     read = prod(layer.input_size) if layer.input_size else layer.positions
+    written = prod(layer.output_size) if layer.output_size else layer.positions
     sample_bytes = layer.calls * batch * BITS[precision] / 8
     return Traffic(
         weights=layer.calls * weight_bytes,
         inputs=sample_bytes * layer.in_channels * read,
-        outputs=sample_bytes * layer.out_channels * layer.positions,
+        outputs=sample_bytes * layer.out_channels * written,
     )
 
 

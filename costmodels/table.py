@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from costmodels.accelerator import implies
 from costmodels.points import Cell, Point, beyond, cell, gap_error, line, mix, residual, worst
 from costmodels.profile import Capability, Profile, ProfileRow
+from costmodels.zeros import implies
 from pruning.layers import LayerSpec
 from pruning.patterns import NM, Block, Dense, Pattern, parse
 
@@ -95,9 +95,10 @@ class LayerTable:
         if isinstance(pattern, Dense):
             return dense
         sparse = self._sparse(shape, pattern, dense) if self._capable(shape, pattern) else None
-        if sparse is None or (self.rules.dispatch == "auto" and sparse.latency_ms >= dense.latency_ms):
+        if sparse is None:
             return dense.fallback()
-        return sparse
+        chosen = self.rules.dispatch == "forced" or sparse.latency_ms < dense.latency_ms
+        return sparse if chosen else dense.fallback(sparse)
 
     def _rounded(self, shape: Shape) -> Shape:
         multiple = self.rules.channel_multiple
@@ -193,7 +194,8 @@ def _shape(row: ProfileRow, full: Shape) -> Shape:
 
 
 def _fits(rule: Capability, layer: LayerSpec, shape: Shape, pattern: Pattern) -> bool:
-    if rule.effect != "skip" or (rule.ops and layer.op not in rule.ops) or 1.0 - pattern.density < rule.min_sparsity:
+    enough = 1.0 - pattern.density >= rule.min_sparsity - 1e-9
+    if rule.effect != "skip" or (rule.ops and layer.op not in rule.ops) or not enough:
         return False
     if isinstance(pattern, NM) and not implies(pattern, NM(rule.keep or 1, rule.group or 1)):
         return False

@@ -37,7 +37,8 @@ class ZeroRule:
     The share of dense compute time that `skip` leaves is `time_share`; or the affine law `slope` x density +
     `intercept`, for kernels on a CPU; or the kept share x `imbalance` (the pattern's own share for N:M). An
     unstructured rule takes any zeros; an nm rule whatever satisfies `keep` of `group`; a block rule blocks whose sides
-    are multiples of `rows` x `cols`. Below `min_sparsity` the dense kernel runs.
+    are multiples of `rows` x `cols`. Below `min_sparsity` the dense kernel runs; it is asked of each layer, or of all
+    weights of a cluster `over` which it is counted.
     """
 
     pattern: Literal["unstructured", "nm", "block"]
@@ -50,6 +51,7 @@ class ZeroRule:
     slope: Figure | None = None
     intercept: Figure | None = None
     min_sparsity: Figure | None = None
+    over: Literal["layer", "cluster"] = "layer"
     error: Figure | None = None
     keep: int = 0
     group: int = 0
@@ -61,10 +63,13 @@ class ZeroRule:
     out_channels_min: int = 1
     kernel_min: int = 1  # of the shorter side; a linear layer counts as 1
     kernel_max: int = 1_000_000  # of the longer side
+    stride_max: int = 1_000_000
 
     def __post_init__(self) -> None:
-        if self.pattern == "nm":
-            NM(self.keep, self.group)
+        if self.pattern == "nm" and not 1 <= self.keep <= self.group <= 64:
+            raise AcceleratorError(f"keep {self.keep} of {self.group} is impossible: need 1 <= keep <= group <= 64")
+        if self.over not in ("layer", "cluster") or (self.over == "cluster" and self.min_sparsity is None):
+            raise AcceleratorError("a threshold is counted over a layer or a cluster: give min_sparsity with it")
         laws = [self.imbalance, self.time_share, self.slope]
         if self.effect != "skip" and any(laws):
             raise AcceleratorError(f"a rule that {self.effect}s saves no steps: leave out its law of time")
@@ -83,12 +88,13 @@ class ZeroRule:
         words = {"nm": f"keep{self.keep}of{self.group}", "block": f"block{self.rows}x{self.cols}"}
         return words.get(self.pattern, self.pattern)
 
-    def left(self, layer: LayerSpec, pattern: Pattern, precision: str) -> Left | None:
-        """What is left of the layer, or None where the rule does not apply."""
+    def left(self, layer: LayerSpec, pattern: Pattern, precision: str, clustered: bool = False) -> Left | None:
+        """What is left of the layer, or None where the rule does not apply; in a cluster, if that has enough zeros."""
         share = self._stored_share(layer, pattern)
-        if share is None or precision not in self.precisions or not self._fits(layer):
+        if share is None or precision not in self.precisions or not self.fits(layer):
             return None
-        if self.min_sparsity is not None and 1.0 - share < self.min_sparsity.value - 1e-9:
+        counted_here = not (clustered and self.over == "cluster")
+        if counted_here and self.min_sparsity is not None and 1.0 - share < self.min_sparsity.value - 1e-9:
             return None
         weights = Weights(
             count=layer.weights,
@@ -125,7 +131,8 @@ class ZeroRule:
             return kept_share(layer, pattern) if whole else None
         return None
 
-    def _fits(self, layer: LayerSpec) -> bool:
+    def fits(self, layer: LayerSpec) -> bool:
+        """Whether kernels for these zeros exist at the shape of the layer."""
         inputs = layer.in_channels // layer.groups
         sides = layer.kernel or (1,)
         return (
@@ -136,6 +143,7 @@ class ZeroRule:
             and layer.out_channels % self.out_channels_multiple == 0
             and min(sides) >= self.kernel_min
             and max(sides) <= self.kernel_max
+            and max(layer.stride, default=1) <= self.stride_max
         )
 
 

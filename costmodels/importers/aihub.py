@@ -15,7 +15,7 @@ from statistics import fmean, median
 from typing import Any
 
 from costmodels.importers.base import Files, Given, Importer, build, unique
-from costmodels.importers.cells import HEAD, number, only, positive, quoted, refuse
+from costmodels.importers.cells import HEAD, listed, number, only, positive, quoted, refuse
 from costmodels.importers.files import SourceFile
 from costmodels.profile import Profile, ProfileLayer, ProfileRow
 
@@ -68,7 +68,7 @@ def _read(files: Files, given: Given) -> Profile:
 
 def _entries(file: SourceFile, problems: list[str]) -> list[dict[str, Any]]:
     found = []
-    for at, entry in enumerate(file.json[_DETAIL], start=1):
+    for at, entry in enumerate(listed(file, file.json[_DETAIL], "layers"), start=1):
         if isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry["name"].strip():
             found.append(entry)
         else:

@@ -1,12 +1,17 @@
-"""How several importers read one cell: numbers that may be anything, shares of zeros, and the one file they need."""
+"""How several importers read one value of a file: numbers that may be anything, shares of zeros, parts of documents."""
 
+from collections.abc import Mapping
 from math import isfinite
+from typing import Any, TypeVar
 
+from costmodels import errors
 from costmodels.errors import ProfileError
 from costmodels.importers.base import Files
 from costmodels.importers.files import SourceFile
+from costmodels.profile import MAX_ROWS
 from pruning.patterns import Unstructured
 
+T = TypeVar("T")
 HEAD = 2**16  # characters that decide whose file it is
 _LARGEST = 1e15  # sums and squares of what is read stay finite
 _SMALLEST_SHARE = 1e-4  # what the text form of a pattern can say
@@ -46,6 +51,21 @@ def sparse(share: object) -> str | None:
     return None if rounded >= 1.0 else str(Unstructured(rounded)) if rounded else "dense"
 
 
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object of a document; an empty one for everything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def bad_time(event: Mapping[str, Any], most_us: float) -> str:
+    """What is wrong with the time stamp and the duration of an event in a trace, "" if nothing."""
+    for key in ("ts", "dur"):
+        value = event.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most_us:
+            what = quoted(value) if key in event else "missing"
+            return f"{key} is {what}, not microseconds from zero up"
+    return ""
+
+
 def only(files: Files, role: str, what: str) -> SourceFile:
     """The one file of a role.
 
@@ -58,12 +78,20 @@ def only(files: Files, role: str, what: str) -> SourceFile:
     return found[0]
 
 
+def listed(file: SourceFile, found: list[T], what: str) -> list[T]:
+    """The list, once it is known to be no longer than a profile can be.
+
+    Raises:
+        ProfileError: it is.
+    """
+    if len(found) > MAX_ROWS:
+        raise file.refusal(f"holds {len(found)} {what}; at most {MAX_ROWS} are read: keep those of one network")
+    return found
+
+
 def refuse(file: SourceFile, problems: list[str]) -> None:
-    """Raise ProfileError with all problems, the first ones in the message; do nothing without any."""
-    if problems:
-        shown = "; ".join(problems[:3])
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ProfileError(f"file {file.name[:80]!r} is refused: {shown}{more}", problems)
+    """Raise ProfileError with all problems of the file; do nothing without any."""
+    errors.refuse(f"file {file.name[:80]!r}", problems)
 
 
 def quoted(value: object) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from costmodels.importers.cells import mapping
 from costmodels.importers.shapes import MAX_SIZE, Shape, convolution, convolved, linear, shape_of
 from costmodels.profile import ProfileLayer
 
@@ -110,8 +111,7 @@ def _plain(entry: Mapping[str, Any], key: str) -> object:
 
 
 def _field(entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = _plain(entry, key)
-    return value if isinstance(value, dict) else {}
+    return mapping(_plain(entry, key))
 
 
 def _whole(entry: Mapping[str, Any], key: str) -> int | None:

@@ -16,13 +16,13 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from costmodels.errors import ProfileError
 
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 60
-MAX_VALUES = 4_000_000
+MAX_VALUES = 3_000_000
 MAX_LINES = 400_000
 MAX_YAML_BYTES = 8 * 2**20
 MAX_YAML_VALUES = 400_000  # the YAML reader takes seconds for that many

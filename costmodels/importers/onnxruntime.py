@@ -7,13 +7,13 @@ listed beside the node that contains them, so that node is left out.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 from costmodels.importers.base import Files, Given, Importer, Timed, build, tabulated
-from costmodels.importers.cells import only, quoted, refuse
+from costmodels.importers.cells import bad_time, mapping, only, quoted, refuse
 from costmodels.importers.files import SourceFile
 from costmodels.importers.shapes import Shape, convolution, linear, shape_of
 from costmodels.profile import MAX_ROWS, Profile, ProfileLayer
@@ -97,14 +97,9 @@ def _events(file: SourceFile) -> list[Event]:
         kernel = event.get("cat") == "Node" and event["name"].endswith(_ENDING)
         if not kernel and not (event.get("cat") == "Session" and event["name"] == "model_run"):
             continue
-        for key in ("dur", "ts"):
-            value = event.get(key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_US:
-                what = quoted(value) if key in event else "missing"
-                problems.append(f"event {at} ({quoted(event['name'])}): {key} is {what}, not microseconds from zero up")
-                break
-        else:
-            found.append(event)
+        if wrong := bad_time(event, _MAX_US):
+            problems.append(f"event {at} ({quoted(event['name'])}): {wrong}")
+        found.append(event)
     refuse(file, problems)
     return sorted(found, key=lambda event: event["ts"])
 
@@ -207,9 +202,8 @@ def _note(providers: list[str]) -> str:
     return f"node times under {', '.join(queueing)} may be those of queueing the work only" if queueing else ""
 
 
-def _args(event: Event) -> dict[str, Any]:
-    args = event.get("args")
-    return args if isinstance(args, dict) else {}
+def _args(event: Event) -> Mapping[str, Any]:
+    return mapping(event.get("args"))
 
 
 def _op(event: Event) -> str:

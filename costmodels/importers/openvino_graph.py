@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from costmodels.importers.base import Timed
-from costmodels.importers.cells import number, quoted, refuse
+from costmodels.importers.cells import listed, number, quoted, refuse
 from costmodels.importers.files import SourceFile
 from costmodels.importers.shapes import MAX_DIMS, Shape, convolution, linear, shape_of
-from costmodels.profile import MAX_ROWS, ProfileLayer
+from costmodels.profile import ProfileLayer
 
 _PRECISIONS = {
     "f32": "float32",
@@ -43,9 +43,7 @@ def graph_layers(file: SourceFile, batch: int | None) -> dict[str, GraphLayer]:
     Raises:
         ProfileError: times that are none; a graph of a model that was never run.
     """
-    nodes = [node for node in file.xml.iter("layer") if node.get("type") != "Const"]
-    if len(nodes) > MAX_ROWS:
-        raise file.refusal(f"holds {len(nodes)} nodes; at most {MAX_ROWS} are read")
+    nodes = listed(file, [node for node in file.xml.iter("layer") if node.get("type") != "Const"], "nodes")
     problems: list[str] = []
     found = [(_order(node), at, _layer(node, f"layer {at}", batch, problems)) for at, node in enumerate(nodes, start=1)]
     refuse(file, problems)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from costmodels.importers.base import Files, Given, Importer, build, printable
-from costmodels.importers.cells import HEAD, only, positive, quoted, refuse, sparse, whole
+from costmodels.importers.cells import HEAD, listed, only, positive, quoted, refuse, sparse, whole
 from costmodels.importers.files import SourceFile
 from costmodels.profile import Profile, ProfileLayer, ProfileRow
 
@@ -55,8 +55,8 @@ def _read(files: Files, given: Given) -> Profile:
         problems.append(
             f"unit {quoted(document['unit'])} is not one of {', '.join(_UNITS)}: state what the times are in"
         )
-    layers = _layers(document["layers"], problems)
-    options = [option for layer in layers for option in _options(layer, problems)]
+    layers = _layers(listed(file, document["layers"], "layers"), problems)
+    options = listed(file, [option for layer in layers for option in _options(layer, problems)], "options")
     problems += [*_kind_problems(options), *_bad_times(options)]
     refuse(file, problems)
     if options and "bits" in options[0].choice:

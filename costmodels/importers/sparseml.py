@@ -14,7 +14,7 @@ from typing import Any
 
 from costmodels.errors import ProfileError
 from costmodels.importers.base import Files, Given, Importer, build, unique
-from costmodels.importers.cells import HEAD, number, only, positive, quoted, refuse, sparse, whole
+from costmodels.importers.cells import HEAD, listed, number, only, positive, quoted, refuse, sparse, whole
 from costmodels.importers.files import SourceFile
 from costmodels.profile import Profile, ProfileLayer, ProfileRow
 
@@ -60,7 +60,8 @@ def _read(files: Files, given: Given) -> Profile:
     weights = _weight_names(files)
     problems: list[str] = []
     network = _points(file.json["results_model"], "results_model", problems)
-    found = [_entry(item, at, weights, problems) for at, item in enumerate(file.json["results"], start=1)]
+    items = listed(file, file.json["results"], "layers")
+    found = [_entry(item, at, weights, problems) for at, item in enumerate(items, start=1)]
     entries = _merged([entry for entry in found if entry is not None])
     refuse(file, problems)
     layers = unique([entry.layer for entry in entries])

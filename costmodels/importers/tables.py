@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from costmodels.importers.base import Given, printable
 from costmodels.importers.cells import HEAD, number, quoted
 from costmodels.importers.files import SourceFile
+from costmodels.profile_checks import MAX_CLOCK_HZ
 
-MAX_CLOCK_HZ = 1e15
 MAX_LAYERS = 20_000  # in one file; more is no network but an attempt at the reader
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from costmodels.importers.base import Files, Given, Importer, Timed, build, printable, tabulated
-from costmodels.importers.cells import number, only, quoted, refuse
+from costmodels.importers.cells import listed, mapping, number, only, quoted, refuse
 from costmodels.importers.engine_layers import batch_of, described, precision_of
 from costmodels.importers.files import SourceFile
 from costmodels.profile import Profile, ProfileLayer
@@ -44,7 +44,7 @@ def _read(files: Files, given: Given) -> Profile:
         Timed(layer=known.get(name) or described(name, {}), latency_ms=latency_ms) for name, latency_ms in times_ms
     ]
     layers, rows = tabulated(timed)
-    metadata = _part(_document(files, "times"), "device_information")
+    metadata = mapping(_document(files, "times").get("device_information"))
     return build(
         files,
         given,
@@ -69,7 +69,7 @@ def _times(file: SourceFile) -> list[tuple[str, float]]:
     """Name and mean time of every layer; means, because the mean of a sum is the sum of the means."""
     problems: list[str] = []
     found = []
-    for at, entry in enumerate(file.json, start=1):
+    for at, entry in enumerate(listed(file, file.json, "layers"), start=1):
         if at == 1 and isinstance(entry, dict) and "name" not in entry:
             continue  # the count of runs
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
@@ -108,11 +108,6 @@ def _document(files: Files, role: str) -> Mapping[str, Any]:
     return found[0] if isinstance(found, list) else found
 
 
-def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    part = document.get(key)
-    return part if isinstance(part, dict) else {}
-
-
 def _device(files: Files, metadata: Mapping[str, Any]) -> str | None:
     name = metadata.get("Selected Device") or _document(files, "device").get("Name")
     return printable(name) or None if isinstance(name, str) else None
@@ -126,7 +121,7 @@ def _clock_hz(metadata: Mapping[str, Any]) -> float | None:
 
 def _stated_batch(files: Files) -> int | None:
     """What TREX says: the first size of "input=32x3x224x224", or a plain number."""
-    options = _part(_document(files, "times"), "inference_options")
+    options = mapping(_document(files, "times").get("inference_options"))
     shape, plain = str(options.get("Input inference shape", "")), str(options.get("Batch", ""))
     first = shape.rpartition("=")[2].partition("x")[0] or plain
     return int(first) if first.isascii() and first.isdecimal() and len(first) < 6 else None
@@ -136,7 +131,7 @@ def _network_ms(files: Files) -> float | None:
     """Median latency of the engine without the profiler."""
     if "times" not in files:
         return None
-    latencies = _part(_document(files, "times"), "performance_summary").get("Latency")
+    latencies = mapping(_document(files, "times").get("performance_summary")).get("Latency")
     found = [number(one) for one in latencies[: _MEDIAN + 1]] if isinstance(latencies, list) else []
     if len(found) <= _MEDIAN or None in found or not 0.0 < (found[0] or 0.0) <= (found[_MEDIAN] or 0.0):
         raise files["times"][0].refusal(

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from costmodels.importers.base import printable
-from costmodels.importers.cells import HEAD, number, quoted, sparse
+from costmodels.importers.cells import HEAD, mapping, number, quoted, sparse
 from costmodels.importers.files import SourceFile
 from costmodels.profile import ProfileLayer
 
@@ -100,16 +100,16 @@ def read_problem(file: SourceFile) -> Problem:
     Raises:
         ProfileError: it is none, or a size, stride or density is wrong.
     """
-    problem = _mapping(_mapping(file.yaml).get("problem"))
-    shape, instance = _mapping(problem.get("shape")), _mapping(problem.get("instance", problem))
+    problem = mapping(mapping(file.yaml).get("problem"))
+    shape, instance = mapping(problem.get("shape")), mapping(problem.get("instance", problem))
     sizes = {key: _size(file, key, value) for key, value in instance.items() if _is_dimension(key)}
     if not sizes:
         raise file.refusal("has no sizes under problem: instance: give the problem that was mapped")
     coefficients = shape.get("coefficients")
-    named = [_mapping(one) for one in coefficients] if isinstance(coefficients, list) else []
+    named = [mapping(one) for one in coefficients] if isinstance(coefficients, list) else []
     defaults = {str(one.get("name")): one.get("default", 1) for one in named}
     stride = tuple(_size(file, key, instance.get(key, defaults.get(key, 1))) for key in ("Hstride", "Wstride"))
-    densities = _mapping(instance.get("densities"))
+    densities = mapping(instance.get("densities"))
     return Problem(
         file,
         sizes,
@@ -137,7 +137,3 @@ def _density(file: SourceFile, operand: str, densities: Mapping[str, Any]) -> fl
     if density is None or not 0.0 < density <= 1.0:
         raise file.refusal(f"has a density of {printable(operand)} of {quoted(value)}, not a share above 0 and up to 1")
     return density
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

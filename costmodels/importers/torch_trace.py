@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from costmodels.importers.cells import quoted, refuse
+from costmodels.importers.cells import bad_time, quoted, refuse
 from costmodels.importers.files import SourceFile
 from costmodels.importers.repeats import period
 from costmodels.importers.torch_ops import MULTIPLYING, Event, described
@@ -70,14 +70,9 @@ def _events(file: SourceFile) -> list[Event]:
         if not isinstance(event.get("name"), str) or not isinstance(event.get("args", {}), dict):
             problems.append(f"event {at}: it has no name, or args that are no object")
             continue
-        for key in ("ts", "dur"):
-            value = event.get(key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_US:
-                what = quoted(value) if key in event else "missing"
-                problems.append(f"event {at} ({quoted(event['name'])}): {key} is {what}, not microseconds from zero up")
-                break
-        else:
-            found.append(event | {"args": event.get("args", {})})
+        if wrong := bad_time(event, _MAX_US):
+            problems.append(f"event {at} ({quoted(event['name'])}): {wrong}")
+        found.append(event | {"args": event.get("args", {})})
     refuse(file, problems)
     return sorted(found, key=lambda event: (event["ts"], -event["dur"]))
 

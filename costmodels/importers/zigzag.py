@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from costmodels.importers.base import Files, Given, Importer, build, printable, unique
-from costmodels.importers.cells import HEAD, number, only, quoted
+from costmodels.importers.cells import HEAD, mapping, number, only, quoted
 from costmodels.importers.files import SourceFile
 from costmodels.importers.tables import clock_hz, of_one
 from costmodels.profile import Profile, ProfileLayer, ProfileRow
@@ -99,13 +99,13 @@ class _Layer:
     @property
     def weight_bytes(self) -> float | None:
         """At the precision the file states for weights."""
-        bits = number(_mapping(self._layer.get("operand_precision")).get("W"))
+        bits = number(mapping(self._layer.get("operand_precision")).get("W"))
         return self.weights * bits / 8 if self.weights and bits is not None and 0.0 < bits <= 64.0 else None
 
     @property
     def precision(self) -> str | None:
         """Bits of weights and of inputs, as the layer states them."""
-        bits = _mapping(self._layer.get("operand_precision"))
+        bits = mapping(self._layer.get("operand_precision"))
         weights, inputs = number(bits.get("W")), number(bits.get("I"))
         return f"w{weights:g}a{inputs:g}" if weights and inputs else None
 
@@ -167,7 +167,7 @@ class _Layer:
     def _object(self, *keys: str) -> Mapping[str, Any]:
         value = self.file.json
         for key in keys:
-            value = _mapping(value).get(key)
+            value = mapping(value).get(key)
         if not isinstance(value, dict):
             raise self.file.refusal(f"has no object {'.'.join(keys)}: give the complete.json that ZigZag writes")
         return value
@@ -188,10 +188,6 @@ class _Layer:
         return printable(value)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _same(found: list[_Layer], what: str) -> Any:
     """The one value of all files; None without any."""
     for layer in found:
@@ -207,7 +203,7 @@ def _overall(files: Files, cycles: float, count: int) -> tuple[float | None, str
     if not files.get("overall"):
         return None, ""
     file = only(files, "overall", "overall files of ZigZag")
-    document = _mapping(file.json)
+    document = mapping(file.json)
     latency = number(document.get("latency")) if not isinstance(document.get("latency"), str) else None
     if latency is None or not latency > 0.0:
         raise file.refusal(f"has latency = {quoted(document.get('latency'))}, not a number above 0: simulate it again")

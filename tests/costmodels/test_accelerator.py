@@ -5,12 +5,13 @@ import tomllib
 from importlib import resources
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmodels import accelerator
-from costmodels.accelerator import Figure, ZeroRule, from_toml, implies, load, names
+from costmodels.accelerator import from_toml, load, names
 from costmodels.errors import AcceleratorError
+from costmodels.figures import Figure
+from costmodels.zeros import ZeroRule, implies, kept_share
 from pruning.layers import LayerSpec
 from pruning.patterns import NM, Block, Channel, Kernel, Pattern, Unstructured
 from tests.costmodels.models import conv, linear
@@ -35,7 +36,7 @@ def test_every_number_of_an_entry_has_a_status_and_a_source(name: str) -> None:
     """Walks the file itself: a bare number stands only where a rule says which layers or patterns it is about."""
     raw = resources.files("costmodels").joinpath("accelerators", f"{name}.toml").read_text()
     shapes = {"keep", "group", "rows", "cols", "in_channels_multiple", "out_channels_multiple"}
-    shapes |= {"in_channels_min", "out_channels_min", "kernel_min", "kernel_max"}
+    shapes |= {"in_channels_min", "out_channels_min", "kernel_min", "kernel_max", "stride_max"}
 
     def walk(key: str, part: object) -> None:
         if isinstance(part, dict):
@@ -94,6 +95,7 @@ def satisfies(mask: list[int], pattern: NM) -> bool:
     return all(sum(mask[i : i + pattern.group]) <= pattern.keep for i in range(0, len(mask), pattern.group))
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_implies_is_sound(data: st.DataObject) -> None:
     def pattern() -> NM:
@@ -118,8 +120,8 @@ def test_one_of_four_may_run_as_two_of_four_and_not_the_other_way() -> None:
 
 
 def test_kept_share_counts_the_ragged_tail() -> None:
-    assert accelerator.kept_share(conv("a", 6, 8), NM(1, 4)) == pytest.approx(2 / 6)
-    assert accelerator.kept_share(conv("a", 8, 8), NM(1, 4)) == 0.25
+    assert kept_share(conv("a", 6, 8), NM(1, 4)) == pytest.approx(2 / 6)
+    assert kept_share(conv("a", 8, 8), NM(1, 4)) == 0.25
 
 
 def time_left(rule: ZeroRule, layer: LayerSpec, pattern: Pattern, precision: str = "float16") -> float | None:
@@ -129,8 +131,8 @@ def time_left(rule: ZeroRule, layer: LayerSpec, pattern: Pattern, precision: str
 
 def test_kept_share_counts_whole_tiles_and_kernels() -> None:
     layer = conv("a", 6, 8)
-    assert accelerator.kept_share(layer, Block(4, 4, 0.5)) == 0.5  # 2 x 2 tiles at 9 positions, 18 of 36
-    assert accelerator.kept_share(layer, Kernel(0.9)) == 4 / 48
+    assert kept_share(layer, Block(4, 4, 0.5)) == 0.5  # 2 x 2 tiles at 9 positions, 18 of 36
+    assert kept_share(layer, Kernel(0.9)) == 4 / 48
 
 
 def test_a_rule_minds_shapes_precision_and_kind() -> None:

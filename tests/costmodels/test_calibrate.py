@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodels.calibrate import Calibrated, Calibration, CalibrationPoint, calibrate
@@ -32,6 +32,7 @@ def test_one_point_scales_what_is_too_long_and_lifts_what_is_too_short() -> None
     assert (longer.method, longer.offset_ms, longer.latency_ms(5.0)) == ("offset", 2.0, 7.0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0.2, 3.0), st.floats(0.0, 50.0), st.lists(st.floats(1.0, 100.0), min_size=2, max_size=12, unique=True))
 def test_a_straight_line_is_found_exactly(factor: float, offset_ms: float, spots: list[float]) -> None:
     if max(spots) < 1.05 * min(spots):
@@ -40,6 +41,28 @@ def test_a_straight_line_is_found_exactly(factor: float, offset_ms: float, spots
     for x in spots:
         assert found.latency_ms(x) == pytest.approx(factor * x + offset_ms, rel=1e-6)
     assert found.residual_max == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"factor": float("nan")},
+        {"factor": 0},
+        {"factor": True},
+        {"offset_ms": -1.0},
+        {"offset_ms": 10**400},
+        {"half_width": float("inf")},
+        {"points": 3},
+        {"points": [{"predicted_ms": 1.0}]},
+        {"points": [{"predicted_ms": 1.0, "measured_ms": 10**400}]},
+        {"stranger": 1},
+    ],
+)
+def test_broken_documents_are_refused(change: dict[str, object]) -> None:
+    document = calibrate("p", [point(10.0, 8.0)]).to_json()
+    assert Calibration.from_json(document).factor == 0.8
+    with pytest.raises(ProfileError):
+        Calibration.from_json({**document, **change})
 
 
 def test_nonsense_lines_are_not_fitted() -> None:

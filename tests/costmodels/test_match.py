@@ -128,6 +128,51 @@ def test_a_name_with_another_shape_is_misshapen_not_matched() -> None:
     assert (report.misshapen, report.matched) == (("a",), {})
 
 
+@pytest.mark.parametrize(
+    "stated", [{"kernel": (1, 1)}, {"in_channels": 4}, {"groups": 8}, {"out_channels": 4, "weights": 576}]
+)
+def test_any_stated_difference_of_shape_speaks_against_a_name(stated: dict[str, object]) -> None:
+    ours = conv("a", 8, 8)
+    told = described(ours, "a", **{"weights": None, **stated})
+    report = match(profile_of(told), model_of([ours], []))
+    assert (report.misshapen, report.matched) == (("a",), {})
+
+
+def test_a_linear_over_a_map_may_run_as_a_convolution_of_as_many_weights() -> None:
+    told = ProfileLayer(
+        name="fc", op="conv2d", in_channels=32, out_channels=10, kernel=(7, 7), groups=1, weights=15680, positions=1
+    )
+    assert match(profile_of(told), model_of([linear("fc", 32 * 49, 10)], [])).rules["name"] == 1
+
+
+def test_a_linear_and_a_convolution_of_one_by_one_are_the_same_work() -> None:
+    model = model_of([conv("point", 8, 16, size=4, kernel=1), linear("fc", 16, 10)], [])
+    tokens = ProfileLayer(name="k0", op="linear", in_channels=8, out_channels=16, positions=16)
+    last = described(conv("k1", 16, 10, size=1, kernel=1), "k1")
+    report = match(profile_of(tokens, last), model)
+    assert (report.matched, report.rules["shape"]) == ({"point": ("k0",), "fc": ("k1",)}, 2)
+    strided = replace(last, stride=(2, 2))
+    assert match(profile_of(tokens, strided), model).missing == ("fc",)
+
+
+@pytest.mark.parametrize("name", ["a", "module.A", "a + relu"])
+def test_a_name_at_another_resolution_is_scaled_and_says_so(name: str) -> None:
+    model = model_of([conv("a", 8, 8, size=8)], [])
+    profile = profile_of(described(conv("a", 8, 8, size=16), name))
+    found = match(profile, model).matches["a"]
+    assert (found.rule, found.share) == ("scaled", 0.25)
+    cost = cost_model(profile, model).cost(model.layers[0], model.layers[0], Dense())
+    assert (cost.latency_ms, cost.derivation) == (0.25, "scaled")
+
+
+def test_a_choice_between_alike_names_is_settled_by_a_member() -> None:
+    model = model_of([conv("a", 8, 8)], [])
+    first, second = ProfileLayer(name="module.a"), ProfileLayer(name="A")
+    assert len(match(profile_of(first, second), model).ambiguous) == 1
+    answer = match(profile_of(first, replace(second, members=("a",))), model)
+    assert (answer.matched, answer.ambiguous, answer.unused) == ({"a": ("A",)}, (), ("module.a",))
+
+
 def test_the_map_that_comes_in_is_as_good_as_the_one_that_goes_out() -> None:
     layers = [
         replace(la, output_size=(), input_size=ours.input_size)

@@ -1,6 +1,6 @@
 """Prices of whole plans: groups that do not add up, and many plans at once against one at a time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ from costmodels.match import match
 from costmodels.network import PlanPricer, network_cost
 from costmodels.profile import Profile, ProfileGroup, ProfileRow
 from costmodels.profile_table import profile_table
-from pruning.layers import LayerSpec, ModelSpec
+from pruning.layers import ChannelGroup, Cut, LayerSpec, ModelSpec
 from pruning.patterns import NM, Channel, Dense, Pattern, Unstructured
 from pruning.plan import PruningPlan
-from tests.costmodels.models import blocks, chain, conv, group, model_of, shared_stage
+from tests.costmodels.models import blocks, chain, conv, group, linear, model_of, shared_stage
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,28 @@ def test_a_cluster_runs_sparse_only_when_it_has_enough_zeros_together() -> None:
     assert latency_ms(0.0, 0.8) == pytest.approx(dense_ms - 0.8 * 16 * 16 * 9 * 1e-3)
 
 
+@given(st.sampled_from([0.1, 0.3, 0.6, 0.7, 0.8, 0.9]), st.integers(1, 60), st.integers(1, 60))
+@settings(max_examples=25, deadline=None)
+def test_a_cluster_at_its_threshold_has_enough_zeros(sparsity: float, first: int, second: int) -> None:
+    model = chain((first, second))
+    cluster = NetworkGroup(rule="cluster_threshold", layers=("c0", "c1"), min_sparsity=sparsity)
+    plan = PruningPlan(pruner="", patterns={"c0": Unstructured(sparsity), "c1": Unstructured(sparsity)})
+    priced = [network_cost(model, plan, ByHand(groups)).latency_ms for groups in ((), (cluster,))]
+    assert priced[0] == priced[1]
+
+
+@pytest.mark.parametrize("whole_ms", [1.5, 6.0, 9.0])
+def test_the_dense_network_takes_what_was_measured_whatever_runs_beside_what(whole_ms: float) -> None:
+    model = chain((16, 16))
+    rows = (*(ProfileRow(layer=la.name, latency_ms=2.0) for la in model.layers), ProfileRow(layer="pool", latency_ms=1))
+    groups = (ProfileGroup(rule="parallel_max", members=("c0", "c1")),)
+    header = {"name": "p", "device": "d", "batch": 1, "precision": "float32", "source": "measured"}
+    profile = Profile(**header, rows=rows, groups=groups, network_latency_ms=whole_ms)  # type: ignore[arg-type]
+    priced = profile_table(profile, model, match(profile, model))
+    assert network_cost(model, PruningPlan(pruner=""), priced).latency_ms == pytest.approx(whole_ms)
+    assert priced.factor == pytest.approx(min(1.0, whole_ms / 5.0))
+
+
 def test_a_profile_brings_its_groups_in_the_models_names() -> None:
     model = chain((16, 16))
     rows = tuple(ProfileRow(layer=f"module.{la.name}", latency_ms=2.0) for la in model.layers)
@@ -75,7 +97,51 @@ def concat() -> ModelSpec:
     return model_of([left, right, reader], [group("l", [left], [reader]), group("r", [right], [reader])])
 
 
-MODELS = {"chain": chain((16, 24)), "blocks": blocks(count=2), "stage": shared_stage(), "concat": concat()}
+def heads() -> ModelSpec:
+    """Six heads of four channels, which one channel of the group takes away together."""
+    q, o = linear("q", 24, 24), linear("o", 24, 24)
+    cuts = (
+        Cut(parameter=q.parameter, dim=0, role="producer", repeat=4),
+        Cut(parameter=o.parameter, dim=1, role="consumer", repeat=4),
+    )
+    return model_of([q, o], [ChannelGroup(name="h", channels=6, producers=("q",), consumers=("o",), cuts=cuts)])
+
+
+def grouped() -> ModelSpec:
+    """A convolution in four groups that loses one input of each, and a depthwise one that doubles its channels."""
+    first, wide = conv("first", 3, 16), conv("wide", 16, 24, groups=4)
+    deep = replace(conv("deep", 24, 48), groups=24)
+    inner = ChannelGroup(
+        name="inner",
+        channels=4,
+        producers=("first",),
+        consumers=("wide",),
+        cuts=(
+            *(Cut(parameter=first.parameter, dim=0, role="producer", offset=4 * n) for n in range(4)),
+            Cut(parameter=wide.parameter, dim=1, role="consumer"),
+        ),
+    )
+    outer = ChannelGroup(
+        name="outer",
+        channels=6,
+        producers=("wide", "deep"),
+        consumers=(),
+        cuts=(
+            *(Cut(parameter=wide.parameter, dim=0, role="producer", offset=6 * n) for n in range(4)),
+            *(Cut(parameter=deep.parameter, dim=0, role="producer", repeat=2, offset=12 * n) for n in range(4)),
+        ),
+    )
+    return model_of([first, wide, deep], [inner, outer])
+
+
+MODELS = {
+    "chain": chain((16, 24)),
+    "blocks": blocks(count=2),
+    "stage": shared_stage(),
+    "concat": concat(),
+    "heads": heads(),
+    "grouped": grouped(),
+}
 GROUPS = {
     "none": (),
     "parallel": (NetworkGroup(rule="parallel_max", layers=("FIRST", "SECOND")),),

@@ -5,7 +5,7 @@ import pytest
 from costmodels.base import CostModel
 from costmodels.match import match
 from costmodels.pays import Payoff, does_it_pay
-from costmodels.profile import Profile, ProfileRow
+from costmodels.profile import Profile, ProfileGroup, ProfileRow
 from costmodels.profile_table import profile_table
 from pruning.layers import ModelSpec
 from pruning.patterns import NM, Block
@@ -77,6 +77,19 @@ def test_channels_that_cannot_go_are_named() -> None:
 def test_rounding_up_takes_the_pay_away() -> None:
     found = verdicts(MODEL, priced(MODEL, channel_multiple=16), sparsities=(0.25, 0.5))["c0", "channel"]
     assert (found.verdict, found.saved_share) == ("never", 0.0)
+
+
+def test_a_clusters_threshold_is_that_of_its_layers() -> None:
+    rows = [
+        ProfileRow(layer=name, pattern=f"unstructured@{s:g}", latency_ms=10.0 * (1.0 - s))
+        for name in ("c0", "c1")
+        for s in (0.5, 0.95)
+    ]
+    cluster = ProfileGroup(rule="cluster_threshold", members=("c0", "c1"), min_sparsity=0.7)
+    alone = verdicts(MODEL, priced(MODEL, *rows))["c1", "unstructured"]
+    together = verdicts(MODEL, priced(MODEL, *rows, groups=(cluster,)))["c1", "unstructured"]
+    assert (alone.from_sparsity, together.from_sparsity) == (0.5, 0.7)
+    assert together.saved_share == alone.saved_share
 
 
 def test_blocks_are_asked_about_when_wished() -> None:

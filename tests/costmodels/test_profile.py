@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costmodels import profile_csv
 from costmodels.errors import ProfileError
 from costmodels.profile import MAX_BYTES, MAX_ROWS, Profile, ProfileGroup, ProfileRow
 from tests.costmodels.made_profiles import described_profile, profile_of, profiles
@@ -16,7 +17,7 @@ HEADER = "# name: bench\n# device: board\n# batch: 1\n# precision: float32\n# so
 SPLICES = [b"null", b"1e999", b"-1", b"NaN", b"[]", b"{}", b"true", b'"', b",", b"\n", b"\x00", b"9" * 5000, b"1:4"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(profiles())
 def test_round_trips_are_exact(profile: Profile) -> None:
     assert Profile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
@@ -35,8 +36,8 @@ def test_digest_is_of_the_content() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b",".join(b"c%d" % n for n in range(1_000_000)),
-        b"# name: x" + b"," * 8_000_000,
+        b",".join(b"c%d" % n for n in range(100_000)),
+        b"# name: x" + b"," * 1_000_000,
         b"# x: 1\n" * 50_000,
         b'{"name": NaN}',
         b'{"name": "a", "name": "b"}',
@@ -86,6 +87,15 @@ def test_whole_numbers_and_floats_are_one_profile() -> None:
     assert "float64" not in whole.to_csv()
 
 
+@pytest.mark.parametrize("field", ["latency_ms", "dense_ms"])
+@pytest.mark.parametrize("value", [5e-324, 1e-300, 0.0, -1.0, math.nan, math.inf, 1e10])
+def test_times_that_no_clock_shows_are_refused(field: str, value: float) -> None:
+    """Positive is not enough: a ratio of two of them would be infinite."""
+    row = ProfileRow(**{"layer": "a", "latency_ms": 1.0, field: value})  # type: ignore[arg-type]
+    with pytest.raises(ProfileError, match=f"row 1: {field}"):
+        profile_of(row)
+
+
 def test_a_truncated_document_or_sheet_is_refused() -> None:
     profile = described_profile()
     text = json.dumps(profile.to_json())
@@ -97,10 +107,10 @@ def test_a_truncated_document_or_sheet_is_refused() -> None:
         Profile.from_bytes(sheet[: sheet.index("keep2of4")].encode())
 
 
-def test_gigantic_files_are_refused_before_they_are_read() -> None:
-    many = "a,1\n" * (2 * MAX_ROWS + 60_000)
-    with pytest.raises(ProfileError, match="lines"):
-        Profile.from_csv(HEADER + "layer,latency_ms\n" + many)
+def test_gigantic_files_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_csv, "_MAX_LINES", 1000)
+    with pytest.raises(ProfileError, match="more than 1000 lines"):
+        Profile.from_csv(HEADER + "layer,latency_ms\n" + "a,1\n" * 1000)
     document = {**profile_of(ProfileRow(layer="a", latency_ms=1.0)).to_json(), "rows": [{}] * (MAX_ROWS + 1)}
     with pytest.raises(ProfileError, match="more than 100000"):
         Profile.from_json(document)
@@ -109,7 +119,7 @@ def test_gigantic_files_are_refused_before_they_are_read() -> None:
     assert sum(map(len, caught.value.problems)) < 2000
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.booleans(), st.integers(0, 700), st.integers(0, 12), st.binary(max_size=4) | st.sampled_from(SPLICES))
 def test_mutated_files_are_read_or_refused(as_json: bool, start: int, gone: int, spliced: bytes) -> None:
     profile = described_profile()

@@ -177,7 +177,7 @@ def test_bad_lines_before_the_table_are_refused_by_number(line: str, words: str)
     assert [p.startswith("line 6: ") and words in p for p in problems] == [True], problems
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(profiles())
 def test_a_spreadsheet_sees_no_formula(profile: Profile) -> None:
     for cells in csv.reader(io.StringIO(profile.to_csv())):

@@ -29,7 +29,7 @@ def problems_of(frame: pd.DataFrame) -> tuple[str, ...]:
     return caught.value.problems
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(profiles())
 def test_frames_round_trip_exactly_with_stable_types(profile: Profile) -> None:
     frame = profile.to_frame()

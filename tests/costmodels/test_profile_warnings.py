@@ -88,7 +88,7 @@ def test_an_analytical_profile_has_none() -> None:
     assert warnings(profile_of(accelerator="eyeriss-v2", source="analytical", network_latency_ms=1.0)) == ()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(profiles())
 def test_every_profile_can_be_looked_at(profile: Profile) -> None:
     assert all(0 < len(sentence) < 2000 for sentence in warnings(profile))

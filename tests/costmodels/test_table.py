@@ -1,7 +1,7 @@
 """Pricing from rows: the query rules, each with its derivation, and the properties of a best-of price."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodels.points import FLOORS
@@ -134,6 +134,37 @@ def test_a_runtime_forced_to_its_sparse_kernel_pays_for_it() -> None:
     assert priced(slow, FULL, Unstructured(0.5)) == (10.0, "exact")
 
 
+@pytest.mark.parametrize("dispatch", ["auto", "forced"])
+@pytest.mark.parametrize(("nearer", "farther"), [(1.0, 5.0), (1.0, 1.0)])
+def test_a_line_that_falls_towards_dense_is_not_drawn_on(dispatch: str, nearer: float, farther: float) -> None:
+    """Drawn through (0.2, 1 ms) and (0.1, 5 ms) the time at no zeros would be -31 ms."""
+    rows = (row(8.0), row(nearer, "unstructured@0.8"), row(farther, "unstructured@0.9"))
+    table = table_of(*rows, rules=TableRules(dispatch=dispatch))
+    expected = (1.0, "clamped") if dispatch == "forced" else (8.0, "dense_fallback")
+    assert priced(table, FULL, Unstructured(0.1)) == expected
+
+
+def test_neighbours_that_nearly_touch_do_not_set_the_slope() -> None:
+    far, near = row(2.0, "unstructured@0.9"), row(5.9, "unstructured@0.51")
+    table = table_of(row(8.0), far, near, row(6.2, "unstructured@0.5"), rules=TableRules(dispatch="forced"))
+    assert table.price(FULL, Unstructured(0.25)).latency_ms == pytest.approx(6.2 + 0.25 * 10.0, rel=0.05)
+
+
+def test_a_row_that_loses_to_dense_leaves_its_doubt_behind() -> None:
+    table = table_of(row(8.0), row(8.5, "unstructured@0.5", latency_std_ms=1.7))
+    price = table.price(FULL, Unstructured(0.5))
+    assert (price.latency_ms, price.derivation) == (8.0, "dense_fallback")
+    assert price.half_width == pytest.approx(1 - 6.8 / 8.0)  # it may be the faster one after all
+    assert table.price(FULL, NM(2, 4)).half_width == FLOORS["dense_fallback"]
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.3, 0.7, 0.9])
+def test_a_stated_threshold_is_met_by_its_own_number(sparsity: float) -> None:
+    rule = Capability(pattern="unstructured", min_sparsity=sparsity)
+    table = table_of(row(8.0), row(3.0, f"unstructured@{sparsity:g}"), rules=TableRules(capabilities=(rule,)))
+    assert priced(table, FULL, Unstructured(sparsity)) == (3.0, "exact")
+
+
 def test_a_row_of_another_campaign_counts_by_its_own_dense_time() -> None:
     table = table_of(row(8.0), row(1.5, "unstructured@0.8", dense_ms=3.0))
     assert priced(table, FULL, Unstructured(0.8)) == (4.0, "scaled")
@@ -202,6 +233,7 @@ wanted = st.builds(Unstructured, st.floats(0, 0.99)) | st.sampled_from([NM(2, 4)
 shapes_wanted = st.tuples(st.integers(1, 16), st.integers(1, 32))
 
 
+@settings(max_examples=50, deadline=None)
 @given(tables(), shapes_wanted, wanted)
 def test_nothing_costs_more_than_dense_at_any_shape(
     table: LayerTable, shape: tuple[int, int], pattern: Pattern
@@ -210,6 +242,7 @@ def test_nothing_costs_more_than_dense_at_any_shape(
     assert 0.0 < price <= table.price(shape, Dense()).latency_ms <= table.full_ms
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0.1, 10), st.floats(0.0, 10), st.floats(0, 0.99), st.floats(0, 0.99), shapes_wanted)
 def test_more_zeros_are_never_dearer_under_linear_tables(
     slope_ms: float, floor_ms: float, one: float, other: float, shape: tuple[int, int]
@@ -223,6 +256,7 @@ def test_more_zeros_are_never_dearer_under_linear_tables(
     assert table.price(shape, Unstructured(many)).latency_ms <= dearer * (1 + 1e-9)
 
 
+@settings(max_examples=50, deadline=None)
 @given(tables(), shapes_wanted)
 def test_unlisted_group_patterns_cost_dense(table: LayerTable, shape: tuple[int, int]) -> None:
     assert table.price(shape, NM(3, 4)).latency_ms == table.price(shape, Dense()).latency_ms

@@ -74,3 +74,9 @@ HOSTILE = {
     "many names": b"base\n1\nprunable\n1\n" + b"".join(b"layer%d\n" % n for n in range(MANY)),
     "many points": b"base\n1\nprunable\n1\na\n" + b"1 0.5\n" * 20_000,
 }
+_ROWS = 100_001
+LONG = {
+    "tensorrt": b'[{"count": 1}' + b', {"name": "a", "averageMs": 1}' * _ROWS + b"]",
+    "aihub": b'{"execution_detail": [' + b'{"name": "a"}, ' * _ROWS + b"{}]}",
+    "option_tables": b'{"unit": "ms", "layers": [' + b'{"options": []}, ' * _ROWS + b"{}]}",
+}

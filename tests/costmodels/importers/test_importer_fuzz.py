@@ -19,7 +19,7 @@ from costmodels.errors import ProfileError
 from costmodels.importers import IMPORTERS, Given, SourceFile, import_profile
 from costmodels.profile import Profile
 from tests.costmodels.importers.excerpts import SHARED, source
-from tests.costmodels.importers.hostile import HOSTILE, MANY
+from tests.costmodels.importers.hostile import HOSTILE, LONG, MANY
 from tests.costmodels.importers.mutations import NUMBERS, VALUES, WORDS, mutated
 from tests.costmodels.importers.seeds import SEEDS
 
@@ -173,6 +173,12 @@ def test_endless_runs_of_one_character(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused(name: str) -> None:
     assert not accepted([SourceFile("profile.json", HOSTILE[name])])
+
+
+@pytest.mark.parametrize("tool", LONG)
+def test_more_layers_than_a_profile_holds_are_refused_before_they_are_built(tool: str) -> None:
+    with pytest.raises(ProfileError, match="at most 100000 are read"):
+        import_profile([SourceFile("upload", LONG[tool])], STATED)
 
 
 @pytest.mark.parametrize("upload", ["profile.json", "table.csv", "notes.txt", "../latency.yaml"])
