@@ -127,3 +127,18 @@ def pixels(walk: Walk, node: Node) -> Layout | None:
     table = layout.tags.reshape(after, -1)
     walk.tags.join(table, table[:, :1])
     return Layout(layout.dims, table[:, 0])
+
+
+def looked_up(walk: Walk, node: Node) -> Layout | None:
+    """Rows of a table by their numbers (`embedding`, `index` of a parameter): its columns go with what they meet."""
+    table, numbers_of_rows = node.args.get("weight", node.args.get("self")), node.args["indices"]
+    rows = numbers_of_rows if isinstance(numbers_of_rows, tuple) else (numbers_of_rows,)
+    name = walk.parameter(table)
+    if name is None or len(walk.shape(table)) != 2 or len(rows) != 1 or walk.layout(rows[0]):
+        walk.refuse(node, "cannot be followed yet")
+        return None
+    known = walk.sides.get((name, (1,)))
+    tags = walk.tags.new(walk.shape(table)[1]) if known is None else known
+    walk.bind(node, table, (1,), tags, "follower")
+    walk.hold(node, name, 0)
+    return Layout((len(walk.shape(Ref(node.id))) - 1,), tags)

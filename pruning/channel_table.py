@@ -78,6 +78,7 @@ RULES: dict[str, Rule] = {
     **_ops("cumsum.default", partial(channel_rules.along, "mixes them")),
     **_ops("glu.default", channel_parts.gated),
     **_ops("slice.Tensor narrow.default", channel_parts.piece),
+    **_ops("embedding.default index.Tensor", channel_parts.looked_up),
     **_ops("index_select.default", partial(channel_rules.still, "picks some of them")),
     **_ops(_PARTS, channel_parts.parts),
     **_ops(_REDUCTIONS, partial(channel_rules.reduce, "mixes all of them")),

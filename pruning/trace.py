@@ -227,18 +227,21 @@ def _unprunable(document: GraphDocument, layers: Sequence[LayerSpec]) -> dict[st
     """Weights that are in no layer, by name, and why."""
     taken = {layer.parameter for layer in layers}
     uses = {ref.id: node for node in reversed(document.nodes) for ref in node.refs()}
+    computed = {ref.id for node in document.nodes if node.op in _OPS for ref in [_ref(node, "weight")]}
     return {
-        entry.name.removesuffix(".weight"): _why(uses.get(entry.id), entry.trainable)
+        entry.name.removesuffix(".weight"): _why(uses.get(entry.id), entry.trainable, computed)
         for entry in document.parameters
         if entry.kind == "parameter" and len(entry.shape) > 1 and entry.id not in taken
     }
 
 
-def _why(node: Node | None, trainable: bool) -> str:
+def _why(node: Node | None, trainable: bool, computed: set[str]) -> str:
     if node is None:
         return "nothing in the model reads it"
     if reason := _UNSUPPORTED.get(node.op):
         return reason
     if node.op in _OPS and not trainable:
         return "its weight was frozen when the model was exported; set requires_grad and export again"
+    if node.id in computed:
+        return f"{place(node)} makes a layer's weight of it: remove weight norm, give each projection its own layer"
     return f"it is read by {place(node)}, which is neither a convolution nor a linear layer"

@@ -254,3 +254,56 @@ def test_a_plan_removes_heads_and_widths(tmp_path: Path) -> None:
     assert layers["layers.0.attention.output"].in_channels == WIDTH // HEADS
     assert layers["layers.1.up"].out_channels == layers["layers.1.down"].in_channels == 5
     assert tuple(layers.values()) == plan.shrunk(spec)
+
+
+class Biased(nn.Module):
+    """Attention with a learned number for each pair of places and head, looked up in a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Split(lambda q, k, v: (q @ k.transpose(-2, -1) + self.bias()).softmax(dim=-1) @ v)
+        self.table = nn.Parameter(torch.zeros(2 * TOKENS - 1, HEADS))
+        places = torch.arange(TOKENS)
+        self.register_buffer("pairs", places[:, None] - places[None] + TOKENS - 1)
+
+    def bias(self) -> Tensor:
+        rows = self.table[self.get_buffer("pairs").view(-1)]
+        return rows.view(TOKENS, TOKENS, HEADS).permute(2, 0, 1).unsqueeze(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+def test_a_table_of_relative_places_loses_its_columns_with_the_heads(tmp_path: Path) -> None:
+    net = load_net(stir(Biased()).eval(), (torch.randn(2, TOKENS, WIDTH),), tmp_path)
+    spec = trace(net)
+    (group,) = (group for group in spec.groups if group.removable)
+    (table,) = (p.id for p in net.document.parameters if p.name == "table")
+    assert [(cut.dim, cut.role, cut.repeat) for cut in group.cuts if cut.parameter == table] == [(1, "follower", 1)]
+    x = torch.randn(4, TOKENS, WIDTH, generator=torch.Generator().manual_seed(1))
+    assert check_cut(net, {group.name: [0, 2]}, x, 1e-5).get_parameter(table).shape == (2 * TOKENS - 1, 2)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_words_lose_columns_with_the_stream_they_enter(tied: bool, tmp_path: Path) -> None:
+    class Stream(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(20, 8), nn.Embedding(TOKENS, 8)
+            self.up, self.down, self.head = nn.Linear(8, 6), nn.Linear(6, 8), nn.Linear(8, 20, bias=False)
+            if tied:
+                self.head.weight = self.words.weight
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.words(ids) + self.places(torch.arange(TOKENS))
+            return self.head(x + self.down(torch.relu(self.up(x))))
+
+    words = torch.randint(0, 20, (3, TOKENS), generator=torch.Generator().manual_seed(0))
+    net = load_net(stir(Stream()).eval(), (words,), tmp_path)
+    spec = trace(net)
+    removable = {group.name: group for group in spec.groups if group.removable}
+    assert {name: group.channels for name, group in removable.items()} == {"up channels": 6, "down channels": 8}
+    tables = {p.id for p in net.document.parameters if p.name in ("words.weight", "places.weight", "head.weight")}
+    cut = {c.parameter for c in removable["down channels"].cuts if c.parameter in tables and c.dim == 1}
+    assert cut == tables
+    check_cut(net, half(spec), words, 1e-5)

@@ -47,7 +47,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
         ("unet", {"size": 20}, "8 does not divide 20"),
         ("text_cnn", {"tokens": 4}, "a kernel of 5 words"),
         ("shufflenet", {"width": 40}, "12 does not divide 40"),
-        ("resnet", {"depth": 50, "groups": 3, "group_width": 5}, "groups of a bottleneck"),
+        ("resnet", {"depth": 50, "width": 8, "group_width": 4}, "bottlenecks have no channels"),
         ("mlp", ["hidden"], "JSON object"),
     ],
 )

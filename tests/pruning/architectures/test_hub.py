@@ -84,6 +84,9 @@ def test_fields_that_could_fetch_or_run_code_are_refused(field: str) -> None:
         ("transformers/resnet", {"depths": [1]}, "4 hidden_sizes for 1 depths"),
         ("transformers/convnext", {"depths": [1]}, "4 hidden_sizes for 1 depths"),
         ("timm/resnet18", {"num_channels": 1}, "num_channels"),
+        ("transformers/bert", {"position_embedding_type": "relative_key"}, "may only be 'absolute'"),
+        ("transformers/bert", {"is_decoder": True}, "is_decoder may only be False"),
+        ("transformers/bert", {"classifier_dropout": 0.5}, "no field 'classifier_dropout'"),
     ],
 )
 def test_a_value_outside_its_limits_is_named(name: str, config: dict[str, Any], named: str) -> None:

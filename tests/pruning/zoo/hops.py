@@ -122,8 +122,12 @@ def _trace(way: _Luggage) -> str:
 
 def _macs(way: _Luggage) -> str:
     """The layers' multiply-adds against those that a hook counts in the user's module, attention set apart."""
+    fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator would count attention as well
-    counted = hooked_macs(way.module, way.inputs).total_macs
+    try:
+        counted = hooked_macs(way.module, way.inputs).total_macs
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     layers: int = way.spec.macs
     assert counted == layers, f"a hook counts {counted}, the layers have {layers}; left out: {_outside(way.spec)}"
     return str(way.spec.macs)

@@ -9,8 +9,8 @@ from tests.pruning.zoo.hops import HOPS, travel
 
 # What is known to fail, where, and what the reason must name. No more than one model in twenty may stand here.
 KNOWN: dict[str, tuple[str, str]] = {
-    "torch decoder": ("macs", "layer.multihead_attn.in_proj_weight: it is read by aten.split_with_sizes"),
-    "temporal": ("macs", "first.parametrizations.weight.original1: it is read by aten._weight_norm"),
+    "torch decoder": ("macs", "layer.multihead_attn.in_proj_weight: aten.split_with_sizes at"),
+    "temporal": ("macs", "first.parametrizations.weight.original1: aten._weight_norm at"),
 }
 
 
