@@ -62,11 +62,10 @@ def hooked_macs(net: nn.Module, example: Tensor | tuple[Tensor, ...]) -> MacsCou
     hook = _MacsHook()
     with torch.no_grad(), hook:
         copy.deepcopy(net).eval()(*_one_sample(example))
-    attention = sum(macs for name, macs in hook.macs.items() if name not in _DENSE_OPERATORS)
     return MacsCount(
-        total_macs=sum(hook.macs.values()) - attention,
-        attention_macs=attention,
-        by_operator=dict(hook.macs),
+        total_macs=sum(hook.weighted.values()),
+        attention_macs=sum(hook.attention.values()),
+        by_operator={**hook.attention, **hook.weighted},
         uncounted={},
     )
 
@@ -87,19 +86,20 @@ def disagreement(count: MacsCount, spec: ModelSpec) -> str:
 
 
 class _MacsHook(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up multiply-adds by operator."""
+    """Adds up multiply-adds by operator: in weights, and between activations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs: dict[str, int] = {}
+        self.weighted: dict[str, int] = {}
+        self.attention: dict[str, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        count = _COUNTERS.get(name)
-        if count is not None:
-            result = found[0] if isinstance(found, tuple) else found
-            self.macs[name] = self.macs.get(name, 0) + count(args, result)
+        result = found[0] if isinstance(found, tuple) else found
+        for counters, macs in ((_WEIGHTED_COUNTERS, self.weighted), (_ATTENTION_COUNTERS, self.attention)):
+            if count := counters.get(name):
+                macs[name] = macs.get(name, 0) + count(args, result)
         return found
 
 
@@ -120,10 +120,15 @@ def _attention(args: Sequence[Any], _: Tensor) -> int:
     return _attention_macs(tuple(query.shape), tuple(key.shape), tuple(value.shape))
 
 
-def _fused_encoder(args: Sequence[Any], _: Tensor) -> int:
-    query, _, _, width = args[:4]
-    batch, length = query.shape[:2]
-    return int(batch * (4 * length * width * width + 2 * length * length * width))
+def _fused_projections(args: Sequence[Any], _: Tensor) -> int:
+    """The four projections inside torch's fused self-attention."""
+    batch, length, width = args[0].shape
+    return int(4 * batch * length * width * width)
+
+
+def _fused_attention(args: Sequence[Any], _: Tensor) -> int:
+    batch, length, width = args[0].shape
+    return int(2 * batch * length * length * width)
 
 
 def _attention_macs(query: Sequence[int], key: Sequence[int], value: Sequence[int]) -> int:
@@ -131,14 +136,13 @@ def _attention_macs(query: Sequence[int], key: Sequence[int], value: Sequence[in
     return scores * query[-1] + scores * value[-1]
 
 
-_DENSE_OPERATORS: dict[str, Counter] = {
+_WEIGHTED_COUNTERS: dict[str, Counter] = {
     "convolution": _convolution,
     "addmm": _product,
     "mm": _product,
-    "_native_multi_head_attention": _fused_encoder,
+    "_native_multi_head_attention": _fused_projections,
 }
-_COUNTERS: dict[str, Counter] = {
-    **_DENSE_OPERATORS,
+_ATTENTION_COUNTERS: dict[str, Counter] = {
     "bmm": _product,
     "baddbmm": _product,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
@@ -146,6 +150,7 @@ _COUNTERS: dict[str, Counter] = {
     "_scaled_dot_product_efficient_attention": _attention,
     "_scaled_dot_product_cudnn_attention": _attention,
     "_scaled_dot_product_attention_math": _attention,
+    "_native_multi_head_attention": _fused_attention,
 }
 
 

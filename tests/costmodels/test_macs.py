@@ -87,6 +87,22 @@ def test_attention_is_counted_apart_by_both_counters(fused: bool) -> None:
         assert count.attention_macs == 2 * 4 * 7 * 7 * 4
 
 
+def test_torchs_fused_attention_is_divided_into_both() -> None:
+    count = hooked_macs(Fused(), torch.randn(3, 7, 16))
+    assert (count.total_macs, count.attention_macs) == (4 * 7 * 16 * 16, 2 * 7 * 7 * 16)
+
+
+class Fused(nn.Module):
+    """Self-attention as torch runs it in eval mode: one operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
 @pytest.mark.parametrize(
     "layer",
     [
