@@ -108,6 +108,36 @@ def test_the_default_project_is_there_and_rows_survive_a_second_migration(databa
         assert projects.default(s) == mine and searches.get(s, mine.id, kept.id) == kept
 
 
+def test_rows_of_the_first_revision_keep_all_they_had(database: Database) -> None:
+    """Up to 0002 and back: a price from before intervals were has none, and loses nothing on the way down."""
+    schema.upgrade(database.url, "0001")
+    values = {"t": "t" * 36, "s": "s" * 36, "at": "2026-01-01 00:00:00+00:00", "p": "p" * 36, "json": "{}"}
+    with database.begin() as s:
+        values["project"] = s.scalar(text("SELECT id FROM projects"))
+        searches_row = "id, created_at, project_id, name, state, spec, desired, seed, epoch"
+        s.execute(
+            text(f"INSERT INTO searches ({searches_row}) VALUES (:s,:at,:project,'n','q',:json,'run',0,0)"), values
+        )
+        trial_row = (
+            "id, created_at, search_id, number, role, state, plan, plan_digest, seed, recovery_steps, coordinates, "
+            "sampler_attributes, report, files, attempts"
+        )
+        trial = ":t,:at,:s,0,'dense','complete',:json,'d',0,0,:json,:json,:json,:json,1"
+        s.execute(text(f"INSERT INTO trials ({trial_row}) VALUES ({trial})"), values)
+        cost_row = "trial_id, profile_id, position, latency_ms, sources, derivations"
+        s.execute(text(f"INSERT INTO trial_costs ({cost_row}) VALUES (:t,:p,0,1.5,:json,:json)"), values)
+    database.migrate()
+    read = "SELECT latency_ms, low_ms, high_ms FROM trial_costs"
+    with database.read() as s:
+        assert s.execute(text(read)).all() == [(1.5, None, None)]
+    schema.downgrade(database.url, "0001")
+    assert "calibrations" not in names(database)
+    with database.read() as s:
+        assert s.execute(text("SELECT * FROM trial_costs")).mappings().one()["latency_ms"] == 1.5
+    database.migrate()
+    assert differences(database) == []
+
+
 def test_processes_that_migrate_at_once_wait_for_each_other(database: Database) -> None:
     failures: list[BaseException] = []
     gate = threading.Barrier(2)
