@@ -1,74 +1,63 @@
-"""Short training under masks, and batch-norm statistics taken anew. Nothing here knows what the masks are."""
+"""Short training under masks. Nothing here knows what the masks are.
+
+    for step in recover(model, batches, config, loss, seed):
+        show(step)
+
+or, to be able to go on after an interruption, from the same model, masks and batches:
+
+    recovery = Recovery(model, batches, config, loss, seed)
+    if path.exists():
+        recovery.restore(RecoveryState.load(path))
+    for step in recovery.steps():
+        if step.step % 500 == 0:
+            recovery.state().save(path)
+"""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from pruning.checkpoint import RecoveryState, load_model, load_optimizer, model_state, optimizer_state
+from pruning.distil import Distillation, Teacher
+from pruning.early_stop import EarlyStop, Stopper
 from pruning.errors import RecoveryError
-from pruning.graphnet import GraphNet
-from pruning.importance import widened
-from pruning.intake.document import GraphDocument, Ref
-from pruning.masked import find_tensor, set_progress
+from pruning.feed import Batch, Loss, again, call, device_of, placed
+from pruning.masked import penalties, set_progress
+from pruning.optimise import forget_erased, make_optimizer, parameter_groups
+from pruning.precision import Precision
+from pruning.recovery_config import RecoveryConfig
+from pruning.running_statistics import reestimate_batch_norm
 
-Batch = tuple[Tensor | tuple[Tensor, ...], Any]  # inputs, targets
-Loss = Callable[[Any, Any], Tensor]  # of outputs and targets
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecoveryConfig:
-    """SGD with Nesterov momentum. The learning rate rises for `warm_up` of the steps, then falls as a cosine.
-
-    Weight decay spares biases and norms, as every parameter with fewer than two dimensions; gradients are
-    clipped to `clip_norm` together.
-    """
-
-    steps: int = 200
-    learning_rate: float = 0.02
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warm_up: float = 0.1
-    final_learning_rate: float = 0.01  # as a share of `learning_rate`
-    clip_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        limits = {
-            "steps": (0, 10**9),
-            "learning_rate": (1e-12, 1e3),
-            "momentum": (1e-6, 1.0),
-            "weight_decay": (0.0, 1.0),
-            "warm_up": (0.0, 1.0),
-            "final_learning_rate": (0.0, 1.0),
-            "clip_norm": (1e-9, 1e9),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise RecoveryError(f"recovery {name} {value!r} is outside {low:g} ... {high:g}")
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        rising = round(self.warm_up * self.steps)
-        if step < rising:
-            return self.learning_rate * (step + 1) / rising
-        fall = 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, self.steps - 1 - rising))
-        return self.learning_rate * (self.final_learning_rate + (1 - self.final_learning_rate) * fall)
+__all__ = [
+    "Batch",
+    "Distillation",
+    "EarlyStop",
+    "Loss",
+    "RecoverStep",
+    "Recovery",
+    "RecoveryConfig",
+    "RecoveryState",
+    "recover",
+    "reestimate_batch_norm",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverStep:
-    """One step done: `step` of `steps`, with its loss before the update."""
+    """One step done: `step` of `steps`, with its loss before the update.
+
+    `score` is the early stop's, where it was taken; `stopped` is the reason why this step is the last, if it is early.
+    """
 
     step: int
     steps: int
     loss: float
     learning_rate: float
+    score: float | None = None
+    stopped: str = ""
 
 
 def recover(
@@ -82,121 +71,136 @@ def recover(
     Raises:
         RecoveryError: the batches ran out, or the loss is not finite.
     """
-    optimizer = _optimizer(model, config)
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    devices = sorted({p.device.index for p in trained if p.device.type == "cuda"})
-    supply = _again(batches)
-    model.train()
-    for step in range(config.steps):
-        inputs, targets = next(supply)
-        set_progress(model, step / config.steps)
-        optimizer.zero_grad(set_to_none=True)
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed((seed * 1_000_003 + step) % 2**63)
-            value = loss(_call(model, inputs), targets)
-            value.backward()  # type: ignore[no-untyped-call]
-        if not math.isfinite(value.item()):
-            raise RecoveryError(
-                f"the loss is {value.item()} at step {step + 1} of {config.steps}: "
-                f"try a learning rate below {config.learning_rate:g}, and check the inputs for NaN"
-            )
-        torch.nn.utils.clip_grad_norm_(trained, config.clip_norm)
-        rate = config.rate(step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        yield RecoverStep(step=step + 1, steps=config.steps, loss=value.item(), learning_rate=rate)
+    yield from Recovery(model, batches, config, loss, seed).steps()
 
 
-def reestimate_batch_norm(model: nn.Module, batches: Iterable[Batch], limit: int = 16) -> int:
-    """Replace running means and variances by their averages over up to `limit` batches; how many it took.
+class Recovery:
+    """`recover`, as something that can be written down between two steps and taken up again, bit for bit.
 
-    Only batch norm is in training mode meanwhile (in a `GraphNet`, dropout as well). A model without running
-    statistics is left alone.
+    A teacher of its own and the data are the caller's to give again; they are not in a `RecoveryState`.
 
     Raises:
-        RecoveryError: no batches.
+        RecoveryError: a config that this model or its device cannot follow.
     """
-    statistics = _running_statistics(model)
-    if not statistics:
-        return 0
-    modes = {module: module.training for module in model.modules()}
-    momenta = {module: module.momentum for module in modes if isinstance(module, _NORMS)}
-    try:
-        for module in modes:
-            module.training = isinstance(module, (*_NORMS, GraphNet))
-        for norm in momenta:
-            norm.momentum = 1.0  # a running value then is the last batch's
-        return _average(model, statistics, islice(batches, limit))
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for norm, momentum in momenta.items():
-            norm.momentum = momentum
 
+    def __init__(
+        self, model: nn.Module, batches: Iterable[Batch], config: RecoveryConfig, loss: Loss, seed: int = 0
+    ) -> None:
+        self.model, self.batches, self.config, self.loss, self.seed = model, batches, config, loss, seed
+        self.done = 0  # steps
+        groups = parameter_groups(model, config.learning_rate, config.weight_decay)
+        self._optimizer = make_optimizer(config.optimizer, groups, config.momentum)
+        self._multipliers = [group["multiplier"] for group in groups]
+        self._trained = [p for group in groups[:2] for p in group["params"]]  # scores are not clipped
+        self._device = device_of(model)
+        self._precision = Precision(config.amp, model, self._device)
+        self._teacher = None if config.distil is None else Teacher(config.distil, model)
+        self._stopper = Stopper(config.early_stop)
 
-@torch.no_grad()
-def _average(model: nn.Module, statistics: list[tuple[Tensor, float]], batches: Iterable[Batch]) -> int:
-    sums = [torch.zeros_like(widened(value)) for value, _ in statistics]
-    count = 0
-    for inputs, _ in batches:
-        for value, _ in statistics:
-            value.zero_()
-        _call(model, inputs)
-        count += 1
-        for total, (value, weight) in zip(sums, statistics, strict=True):
-            total += widened(value) / weight
-    if not count:
-        raise RecoveryError("there are no batches to take batch-norm statistics from: give at least one")
-    for total, (value, _) in zip(sums, statistics, strict=True):
-        value.copy_(total / count)
-    return count
+    def steps(self) -> Iterator[RecoverStep]:
+        """The steps that are left. The batches of those done are gone through again, and not used."""
+        config = self.config
+        supply = again(self.batches)
+        self._lay_out()
+        self.model.train()
+        try:
+            for _ in range(self.done * config.accumulate if self.done < config.steps else 0):
+                next(supply)
+            while self.done < config.steps and not self._stopper.stopped:
+                set_progress(self.model, self.done / config.steps)
+                forget_erased(self._optimizer, self.model)
+                loss = self._gradients(supply)
+                rate = self._update()
+                self.done += 1
+                score = self._stopper.look(self.model, self.done)
+                yield RecoverStep(
+                    step=self.done,
+                    steps=config.steps,
+                    loss=loss,
+                    learning_rate=rate,
+                    score=score,
+                    stopped=self._stopper.stopped,
+                )
+        finally:
+            if config.channels_last:
+                self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
+    def state(self) -> RecoveryState:
+        """Where it stands: a copy, to save and to restore from."""
+        tensors, extra = model_state(self.model)
+        moments, numbers = optimizer_state(self._optimizer)
+        return RecoveryState(
+            tensors={**tensors, **moments},
+            numbers={
+                "step": self.done,
+                "seed": self.seed,
+                "config": self.config.to_json(),
+                "extra": extra,
+                "optimizer": numbers,
+                "scaler": self._precision.scaler.state_dict(),
+                "stopper": self._stopper.to_json(),
+            },
+        )
 
-def _running_statistics(model: nn.Module) -> list[tuple[Tensor, float]]:
-    """Running means and variances, each with the weight that one batch has in it when it starts from zero."""
-    found: list[tuple[Tensor, float]] = []
-    for module in model.modules():
-        if isinstance(module, _NORMS) and module.running_mean is not None and module.running_var is not None:
-            found += [(module.running_mean, 1.0), (module.running_var, 1.0)]
-        elif isinstance(module, GraphNet):
-            for name, weight in _batch_weights(module.document).items():
-                found.append((find_tensor(module, name), weight))
-    return found
+    def restore(self, state: RecoveryState) -> None:
+        """Go on from there, in the model's place too. Do so before the first step, on a model under the same masks.
 
+        Raises:
+            RecoveryError: it is the state of another recovery; the message says in what.
+        """
+        own = {**self.config.to_json(), "seed": self.seed}
+        stored = {**state.numbers["config"], "seed": state.numbers["seed"]}
+        for name in sorted(own.keys() | stored.keys()):
+            if own.get(name) != stored.get(name):
+                told = f"{name} {stored.get(name)!r}, and this one {own.get(name)!r}"
+                raise RecoveryError(f"the checkpoint's recovery has {told}: go on with the same")
+        self._lay_out()
+        load_model(self.model, state, self._device)
+        load_optimizer(self._optimizer, state)
+        try:
+            self._precision.scaler.load_state_dict(state.numbers["scaler"])
+            self._stopper.restore(state.numbers["stopper"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise RecoveryError(f"the checkpoint's scale or early stop is damaged: {error}") from error
+        self.done = state.step
 
-def _batch_weights(document: GraphDocument) -> dict[str, float]:
-    """By identifier: the batch's weight in a running value after a pass from zero; nodes may share one."""
-    left: dict[str, float] = {}
-    for node in document.nodes:
-        momentum = node.args.get("momentum")
-        if node.op == "aten.batch_norm.default" and isinstance(momentum, int | float):
-            for ref in (node.args.get("running_mean"), node.args.get("running_var")):
-                if isinstance(ref, Ref):
-                    left[ref.id] = left.get(ref.id, 1.0) * (1.0 - momentum)
-    return {name: 1.0 - share for name, share in left.items() if share < 1.0}
+    def _gradients(self, supply: Iterator[Batch]) -> float:
+        """Gradients of the next step, and its loss."""
+        step, share = self.done, 1 / self.config.accumulate
+        self._optimizer.zero_grad(set_to_none=True)
+        devices = sorted({p.device.index for p in self._trained if p.device.type == "cuda"})
+        total = 0.0
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)
+            for _ in range(self.config.accumulate):
+                total += share * self._backward(next(supply), share)
+        if not math.isfinite(total):
+            raise RecoveryError(
+                f"the loss is {total} at step {step + 1} of {self.config.steps}: "
+                f"try a learning rate below {self.config.learning_rate:g}, and check the inputs for NaN"
+            )
+        self._precision.unscale(self._optimizer, self.model)
+        return total
 
+    def _backward(self, batch: Batch, share: float) -> float:
+        inputs, targets = placed(batch[0], self._device, channels_last=self.config.channels_last), batch[1]
+        with self._precision.forward():
+            outputs = call(self.model, inputs)
+            value = self.loss(outputs, placed(targets, self._device))
+            if self._teacher is not None:
+                value = self._teacher.loss(value, outputs, inputs)
+            extra = penalties(self.model)
+        self._precision.backward((value if extra is None else value + extra) * share)
+        return value.item()
 
-def _optimizer(model: nn.Module, config: RecoveryConfig) -> torch.optim.SGD:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if not trained:
-        raise RecoveryError("the model has no trainable parameters: nothing can be recovered")
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True)
+    def _update(self) -> float:
+        rate = self.config.rate(self.done)
+        torch.nn.utils.clip_grad_norm_(self._trained, self.config.clip_norm)
+        for group, multiplier in zip(self._optimizer.param_groups, self._multipliers, strict=True):
+            group["lr"] = rate * multiplier
+        self._precision.step(self._optimizer)
+        return rate
 
-
-def _again(batches: Iterable[Batch]) -> Iterator[Batch]:
-    while True:
-        count = 0
-        for batch in batches:
-            count += 1
-            yield batch
-        if not count:
-            raise RecoveryError("the batches ran out: give an iterable that can be gone through again")
-
-
-def _call(model: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> Any:
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    def _lay_out(self) -> None:
+        if self.config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

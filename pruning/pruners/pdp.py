@@ -11,12 +11,17 @@ Unverified: whether the authors hold t constant, how n:m is ramped, what their l
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from pruning import masks
 from pruning.errors import PlanError
-from pruning.patterns import NM
+from pruning.importance import widened
+from pruning.order import edge
+from pruning.patterns import NM, Unstructured
 from pruning.pruners import base
 from pruning.pruners.ramps import linear
 
@@ -69,7 +74,27 @@ class PDP(base.Pruner):
         tau = self.temperature(t2)
         soft = torch.sigmoid((table.square() - self.threshold(table.detach(), t2, tau, keep)) / tau)
         ramp = self.ramp()
-        return 1 - ramp * (1 - soft) if isinstance(self.pattern, NM) and ramp < 1 else soft
+        return 1 - ramp * (1 - soft) if self.fades and ramp < 1 else soft
+
+    def masked(self, values: Tensor) -> Tensor:
+        """values * self(values), in fewer passes over the memory where units are weights that lie in rows."""
+        whole = isinstance(self.pattern, Unstructured)
+        in_rows = whole or (isinstance(self.pattern, NM) and values.ndim == 2 and self.ramp() == 1)
+        if self.fixed is not None or not in_rows:
+            return super().masked(values)
+        units = widened(values) if whole else self.table(values)
+        size = units.detach().abs()
+        table = size.reshape(1, -1) if whole else size
+        keep, spared = self.quota(table), units.numel() < values.numel()
+        if keep in (0, table.shape[1]) or not len(table) or spared:
+            return super().masked(values)
+        t2 = midpoint(table, keep).square()
+        tau = self.temperature(t2)
+        x = self.threshold(table, t2, tau, keep)
+        if whole:  # one threshold, in whatever order the weights lie
+            x, tau = x.reshape(()), tau.reshape(()) if isinstance(tau, Tensor) else tau
+        masked: Tensor = _SoftlyMasked.apply(units, size, x, tau)  # type: ignore[no-untyped-call]
+        return masked if whole else masks.join(masked, values.shape, self.pattern)
 
     def threshold(self, table: Tensor, t2: Tensor, tau: Tensor | float, keep: int) -> Tensor:  # noqa: ARG002
         """The square of the size at which a unit is kept by half: `rows x 1`. Here t² itself."""
@@ -85,7 +110,12 @@ class PDP(base.Pruner):
 
     def share(self) -> float:
         """As `ramp`; a group of n:m has its counts from the start."""
-        return 1.0 if isinstance(self.pattern, NM) else self.ramp()
+        return 1.0 if self.fades else self.ramp()
+
+    @property
+    def fades(self) -> bool:
+        """Whether the mask's effect grows, and not its sparsity."""
+        return isinstance(self.pattern, NM)
 
     def sharpness(self, table: Tensor) -> float | None:
         """t²/τ, the median over rows: how far from binary the mask is on its way to `hard`."""
@@ -109,8 +139,27 @@ class PDP(base.Pruner):
 
 def midpoint(magnitudes: Tensor, keep: int) -> Tensor:
     """Halfway between the `keep`-th and the next largest of each row: `rows x 1`; 0 < keep < candidates."""
-    if magnitudes.shape[1] <= 64:  # many short rows: sorting them is faster than selecting
-        edge = magnitudes.sort(dim=1, descending=True).values[:, keep - 1 : keep + 1]
-    else:
-        edge = magnitudes.topk(keep + 1, dim=1, sorted=False).values.topk(2, dim=1, largest=False).values
-    return edge.mean(dim=1, keepdim=True)
+    return edge(magnitudes, keep).mean(dim=1, keepdim=True)
+
+
+class _SoftlyMasked(torch.autograd.Function):
+    """w m(w), written over |w|, which the selection had to make anyway; the gradient makes the mask again.
+
+    So one copy of the weights is held between forward and backward, where autograd would hold two.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, size: Tensor, x: Tensor, tau: Tensor | float) -> Tensor:
+        ctx.mark_dirty(size)
+        ctx.save_for_backward(weight, x)
+        ctx.tau = tau
+        return size.square_().sub_(x).div_(tau).sigmoid_().mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """g m (1 + 2 w²/τ (1 - m)): w² is multiplied last, lest it overflow where m is 1."""
+        weight, x = ctx.saved_tensors
+        m = weight.square().sub_(x).div_(ctx.tau).sigmoid_()
+        gain = (1 - m).mul_(2 / ctx.tau).mul_(weight).mul_(weight).add_(1)
+        return gain.mul_(m).mul_(gradient), None, None, None

@@ -52,7 +52,7 @@ def removed(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> dict[str
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0, 0.95), st.sampled_from(["uniform", "global", "erk"]), st.floats(0.05, 20))
+@given(st.floats(0, 0.95), st.sampled_from(["uniform", "global", "erk", "spartan"]), st.floats(0.05, 20))
 def test_zeros_add_up_to_the_number(sparsity: float, method: Method, scale: float) -> None:
     net, spec = layers({"a": scale})
     total = sum(p.numel() for p in net.parameters())
@@ -63,7 +63,7 @@ def test_zeros_add_up_to_the_number(sparsity: float, method: Method, scale: floa
 
 
 @pytest.mark.parametrize("pattern", [Block(2, 2, 0.6), Kernel(0.6)], ids=str)
-@pytest.mark.parametrize("method", ["uniform", "global", "erk"])
+@pytest.mark.parametrize("method", ["uniform", "global", "erk", "spartan"])
 def test_whole_units_add_up_to_within_one_a_layer(pattern: Sparse, method: Method) -> None:
     net, spec = layers({})
     found = removed(net, spec, Allocation(pattern=pattern, method=method, policy=OPEN))
@@ -104,6 +104,41 @@ def test_erk_densities_are_in_proportion_and_capped_layers_are_dense() -> None:
     assert all(min(ratios) * raw[name] > 1 for name in capped)
 
 
+def priced(net: nn.Module, spec: ModelSpec, positions: dict[str, int], sparsity: float) -> tuple[dict[str, float], int]:
+    """Spartan's densities where layers use each weight so often, and the MACs that are left."""
+    dear = replace(spec, layers=tuple(replace(layer, positions=positions[layer.name]) for layer in spec.layers))
+    found = removed(net, dear, Allocation(pattern=Unstructured(sparsity), method="spartan", policy=OPEN))
+    sizes = {name: net.get_parameter(name).numel() for name in found}
+    left = sum(positions[name] * (sizes[name] - n) for name, n in found.items())
+    return {name: 1 - n / sizes[name] for name, n in found.items()}, left
+
+
+def test_spartan_spends_a_budget_of_macs_and_expensive_layers_become_sparser() -> None:
+    net, spec = layers({})
+    positions = {"a": 1, "b": 8, "c": 1, "d": 2}
+    for sparsity in (0.0, 0.3, 0.8):
+        density, left = priced(net, spec, positions, sparsity)
+        macs = sum(positions[name] * net.get_parameter(name).numel() for name in density)
+        assert abs(left - (1 - sparsity) * macs) <= max(positions.values())
+        assert not sparsity or density["a"] > density["d"] > density["b"]
+
+
+def test_spartans_densities_are_the_soft_top_ks() -> None:
+    net, spec = layers({})
+    positions = {"a": 3, "b": 1, "c": 9, "d": 2}
+    density, left = priced(net, spec, positions, 0.6)
+    worth = {name: net.get_parameter(name).detach().abs().double() / positions[name] for name in density}
+    mean = torch.cat([v.flatten() for v in worth.values()]).mean()
+    low, high = -100.0, 100.0
+    for _ in range(100):  # oracle: the multiplier of the budget, by bisection
+        mu = (low + high) / 2
+        m = {name: torch.sigmoid(10 * v / mean - mu) for name, v in worth.items()}
+        spent = sum(positions[name] * float(m[name].sum()) for name in m)
+        low, high = (mu, high) if spent > left else (low, mu)
+    for name, found in density.items():
+        assert found == pytest.approx(float(m[name].mean()), abs=2 / m[name].numel() + 1e-3)
+
+
 def test_uniform_is_the_same_everywhere() -> None:
     net, spec = layers({})
     shares = sparsities(net, spec, Allocation(pattern=Unstructured(0.75), method="uniform", policy=OPEN))
@@ -129,7 +164,7 @@ def test_groups_of_n_to_m_are_the_same_everywhere_and_only_uniform() -> None:
         Allocation(pattern=NM(keep=2, group=4))
 
 
-@pytest.mark.parametrize("method", ["uniform", "global", "erk"])
+@pytest.mark.parametrize("method", ["uniform", "global", "erk", "spartan"])
 def test_channels_are_spread_over_groups_and_make_a_plan_that_fits(method: Method) -> None:
     plan = allocate(small(), SPEC, Allocation(pattern=Channel(0.5), method=method, policy=OPEN), "pdp", {"tau": 0.2})
     assert set(plan.patterns) == {"stem", "body"}  # the head's channels are outputs

@@ -13,10 +13,13 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from pruning import graphnet
+from pruning.apply import prune
 from pruning.errors import GroupError
 from pruning.export import cut_channels, export_program, named_state
 from pruning.graphnet import GraphNet
 from pruning.intake.reader import read_exported_program, write_model
+from pruning.patterns import Channel
+from pruning.plan import PruningPlan
 from pruning.trace import trace
 from tests.pruning.graphs import check_cut, half, load_net, stir
 from tests.pruning.intake.exporting import Lambda
@@ -290,3 +293,14 @@ def test_cut_equals_masked_on_the_shared_resnet(tmp_path: Path) -> None:
     stages |= {"layer3.0.conv2 channels 0-15": 16, "layer3.0.conv2 channels 48-63": 16}
     assert removable == {"conv1 channels": 16, **inner, **stages}
     check_cut(net, half(spec), torch.randn(4, 3, 32, 32), 1e-5)
+    family = spec.family_of("conv1")  # a plan on one of its layers is one on all stages, whose channels it ties
+    assert [group.name for group in family] == ["conv1 channels", *stages]
+    plan = PruningPlan(
+        pruner="magnitude", patterns={name: Channel(0.5) for group in family for name in group.producers}
+    )
+    pruned = prune(net, spec, plan)
+    assert {group.name: group.kept for group in pruned.report.groups} == {g.name: g.channels // 2 for g in family}
+    smaller = cut_channels(pruned.net, spec, pruned.kept).eval()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(smaller(x), pruned.net(x), rtol=1e-5, atol=1e-5)

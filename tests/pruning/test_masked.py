@@ -36,6 +36,15 @@ def test_bake_leaves_plain_modules_the_same_parameters_and_exact_zeros(name: str
     assert torch.equal(net.body.weight, before * kept)
 
 
+def test_names_and_parameters_keep_their_order() -> None:
+    net, names = small(), [name for name, _ in small().named_parameters()]
+    masks = {f"{n}.weight": MaskedWeight(make("magnitude", Unstructured(0.5), {})) for n in ("head", "stem")}
+    attach(net, masks)
+    bake(net)
+    assert [name for name, _ in net.named_parameters()] == names
+    assert list(net.state_dict()) == list(small().state_dict())
+
+
 def test_a_parameter_at_the_top_of_a_model_can_be_masked() -> None:
     class Flat(nn.Module):
         def __init__(self) -> None:
@@ -144,7 +153,7 @@ def test_a_soft_mask_never_scales_its_own_producers() -> None:
 def test_a_transposed_layers_inputs_come_first(name: str, pattern: Sparse) -> None:
     net = nn.Sequential(nn.ConvTranspose2d(8, 6, 3, bias=False))
     before = net[0].weight.detach().clone()
-    attach(net, {"0.weight": MaskedWeight(make(name, pattern, {}), transposed=True)})
+    attach(net, {"0.weight": MaskedWeight(make(name, pattern, {}), transposed=1)})
     set_progress(net, 0.1)
     assert net(torch.ones(1, 8, 4, 4)).shape == (1, 6, 6, 6)
     bake(net)
@@ -160,11 +169,34 @@ def test_a_transposed_layers_pattern_rules_over_the_inputs_that_remain() -> None
     group = shared(net, "magnitude", sparsity=0.25)
     part = Slice(group, Cut(parameter="up.weight", dim=0, role="consumer"))
     pattern = NM(keep=2, group=4)
-    attach(net, {"up.weight": MaskedWeight(make("magnitude", pattern, {}), [part], transposed=True)})
+    attach(net, {"up.weight": MaskedWeight(make("magnitude", pattern, {}), [part], transposed=1)})
     bake(net)
     left = before[group.kept()]
     assert torch.equal(up.weight[group.kept()] != 0, survivors(left.transpose(0, 1), pattern).transpose(0, 1))
     assert not up.weight[~group.kept()].any()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("pattern", [NM(keep=2, group=4), NM(keep=1, group=3)], ids=str)
+def test_no_group_of_inputs_reaches_over_the_groups_of_a_transposed_layer(pattern: NM, cut: bool) -> None:
+    up = nn.ConvTranspose2d(12, 4, 3, groups=2, bias=False)  # 6 inputs a group: neither 4 nor 8 fit
+    before, net = up.weight.detach().clone(), small()
+    net.up = up
+    parts, left = [], torch.ones(12, dtype=torch.bool)
+    if cut:  # each channel is an input of both groups, so both lose the same
+        sizes = torch.tensor([1.0, 9, 9, 2, 9, 9])
+        made = nn.Parameter(sizes[:, None] * torch.ones(6, 3))
+        producer = Cut(parameter="made", dim=0, role="producer")
+        group = SharedMask(make("magnitude", Channel(0.3), {}), [(made, producer)], 6)
+        cuts = (Cut(parameter="up.weight", dim=0, role="consumer", offset=offset) for offset in (0, 6))
+        parts, left = [Slice(group, cut) for cut in cuts], torch.tensor([0, 1, 1, 0, 1, 1] * 2, dtype=torch.bool)
+    attach(net, {"up.weight": MaskedWeight(make("magnitude", pattern, {}), parts, transposed=2)})
+    bake(net)
+    for rows in (slice(0, 6), slice(6, 12)):
+        kept = before[rows][left[rows]].transpose(0, 1)
+        found = up.weight[rows][left[rows]].transpose(0, 1)
+        assert torch.equal(found, kept * survivors(kept, pattern))
+    assert not up.weight[~left].any()
 
 
 def test_the_memory_format_of_a_weight_is_kept() -> None:

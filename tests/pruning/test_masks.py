@@ -145,3 +145,14 @@ def test_block_is_the_weight_once_cut() -> None:
     columns = torch.tensor([False, True, True, False, True])
     assert torch.equal(w[masks.block(w.shape, {0: rows, 1: columns})], w[rows][:, columns])
     assert torch.equal(w[masks.block(w.shape, {1: columns})], w[:, columns])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_turning_a_weight_puts_each_groups_outputs_first(groups: int) -> None:
+    w = weight((6, 4, 3))
+    turned = masks.turned(w, groups)
+    assert turned.shape == (4 * groups, 6 // groups, 3)
+    for o in range(4 * groups):
+        for i in range(6 // groups):
+            assert torch.equal(turned[o, i], w[o // 4 * (6 // groups) + i, o % 4])
+    assert torch.equal(masks.turned(turned, groups), w)

@@ -218,6 +218,18 @@ def test_half_weights_have_wide_masks_and_stay_half(name: str, pattern: Sparse, 
 
 
 @every_pruner
+@pytest.mark.parametrize(
+    ("pattern", "layer"),
+    [(Unstructured(0.0), "linear"), (NM(keep=4, group=4), "conv"), (NM(keep=2, group=4), "depthwise")],
+    ids=str,
+)
+def test_where_there_is_nothing_to_choose_it_trains_as_if_dense(name: str, pattern: Sparse, layer: str) -> None:
+    net, plain = trained(attached(name, pattern, layer)), trained(Two(layer))
+    bake(net)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(net.parameters(), plain.parameters(), strict=True))
+
+
+@every_pruner
 def test_it_says_what_it_is_and_what_it_costs(name: str) -> None:
     pruner = PRUNERS[name]
     assert pruner.name == name

@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning.apply import Pruning
 from pruning.errors import PlanError
 from pruning.masked import MaskedWeight, attach, bake
 from pruning.masks import Sparse, keep, split
 from pruning.patterns import NM, Block, Channel, Kernel, Unstructured
+from pruning.plan import PruningPlan
 from pruning.pruners import mask_metrics
 from pruning.pruners.dpp import DPP, successive
 from pruning.recover import RecoveryConfig, recover
-from tests.pruning.small import data, small, weight
+from tests.pruning.small import SPEC, data, small, weight
 
 PATTERNS: tuple[Sparse, ...] = (
     Unstructured(0.7),
@@ -271,3 +273,13 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], complaint
 def test_a_channel_group_has_no_weights_to_quantise() -> None:
     with pytest.raises(PlanError, match="set bits to 0"):
         DPP(Channel(0.5), {"bits": 8})
+
+
+def test_confidence_and_diversity_are_in_the_report() -> None:
+    plan = PruningPlan(pruner="dpp", patterns={"body": NM(keep=2, group=4), "stem": Channel(0.25)})
+    report = Pruning(small(), SPEC, plan).finish().report
+    body, stem = report.layers[1], report.groups[0]
+    for found in (body.figures, stem.figures):
+        assert set(found) == {"confidence", "diversity"} and all(0 <= figure <= 1 for figure in found.values())
+    assert body.figures["diversity"] > 1e-3 and stem.figures["diversity"] < 1e-9  # a group is one row
+    assert report.to_json()["layers"][1]["figures"] == body.figures and not report.layers[2].figures

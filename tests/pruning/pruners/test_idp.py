@@ -5,7 +5,7 @@ import torch
 
 from pruning.masks import Sparse, split
 from pruning.patterns import NM, Block, Channel, Unstructured
-from pruning.pruners.idp import IDP, balanced
+from pruning.pruners.idp import IDP
 from pruning.pruners.pdp import PDP, midpoint
 from tests.pruning.small import weight
 
@@ -29,22 +29,25 @@ def test_every_row_has_the_mass_it_keeps(pattern: Sparse, tau: float, scale: flo
 
 
 def test_it_is_the_fixed_point_of_the_iteration() -> None:
-    squares = (0.005 * weight((1, 4000))).double().square()
+    w = (0.005 * weight((1, 4000))).double()
+    squares = w.square()
     x, tau, density = torch.zeros(1, 1, dtype=torch.float64), 1e-4, 0.15
     for _ in range(40):  # quick only because the mask is far from binary
         x += tau * (torch.sigmoid((squares - x) / tau).mean().logit() - torch.tensor(density).double().logit())
-    assert torch.allclose(balanced(squares, torch.ones(1, 1), tau, 600), x, rtol=1e-6)
+    found = idp(Unstructured(0.85)).threshold(w, torch.ones_like(x), tau, 600)
+    assert torch.allclose(found, x, rtol=1e-6)
     assert float(x.sqrt()) == pytest.approx(0.0142, abs=2e-4)  # PDP's threshold is 0.0072 here
 
 
 def test_it_equals_spartans_soft_top_k_of_w_squared() -> None:
-    squares, beta, keep = weight((1, 50)).double().square(), 5.0, 10
+    w, beta, keep = weight((1, 50)).double(), 5.0, 10
+    squares = w.square()
     low, high = -100.0, 100.0
     for _ in range(200):  # oracle: the multiplier of the budget, by bisection
         mu = (low + high) / 2
         low, high = (mu, high) if torch.sigmoid(beta * squares - mu).sum() > keep else (low, mu)
     expected = torch.sigmoid(beta * squares - mu)
-    x = balanced(squares, torch.zeros(1, 1), 1 / beta, keep)
+    x = idp(Unstructured(0.8)).threshold(w, torch.zeros(1, 1).double(), 1 / beta, keep)
     assert torch.allclose(torch.sigmoid((squares - x) * beta), expected, atol=1e-9)
 
 

@@ -2,13 +2,16 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning.errors import PlanError
 from pruning.masked import MaskedWeight, attach, find_tensor, set_progress
 from pruning.masks import Sparse, split
 from pruning.patterns import NM, Block, Channel, Kernel, Unstructured
+from pruning.pruners import make
 from pruning.pruners.rigl import RigL
+from pruning.recover import RecoveryConfig, recover
+from tests.pruning.pruners.planted import teacher
 from tests.pruning.small import small, survivors, weight
 
 
@@ -76,6 +79,33 @@ def test_grown_weights_start_at_zero_in_the_model_and_dropped_ones_are_out_of_it
     assert torch.equal(stored == 0, grown)
     assert not net.body.weight[~pruner.kept(stored)].any()
     assert net.body.weight[pruner.kept(stored) & before].all()
+
+
+def test_where_nothing_has_a_gradient_what_is_dropped_comes_back_as_it_was() -> None:
+    w, gradient = weight((4, 8)), torch.zeros(4, 8)
+    gradient[3, 7] = gradient[3, 6] = 1e-20
+    pruner = RigL(NM(keep=2, group=4), {"updates": 4, "harden": 1.0, "fraction": 1.0})
+    pruner.advance(w, 0.0)
+    first = pruner.kept(w)
+    pruner.advance(w, 0.25, gradient)
+    assert torch.equal(pruner.kept(w)[:3], first[:3])
+    assert pruner.kept(w)[3, 6:].all()  # but any gradient is preferred to none
+
+
+@pytest.mark.parametrize("name", ["rigl", "granet", "ac_dc"])
+@pytest.mark.parametrize("pattern", [Unstructured(0.75), NM(keep=1, group=4)], ids=str)
+def test_what_comes_back_from_zero_trains(name: str, pattern: Sparse) -> None:
+    net, batches = teacher()
+    pruner = make(name, pattern, {})
+    attach(net, {"0.weight": MaskedWeight(pruner)})
+    first = pruner.kept(find_tensor(net, "0.weight"))
+    erased = 0
+    for _ in recover(net, batches, RecoveryConfig(steps=60, learning_rate=0.05), nn.functional.mse_loss):
+        erased += 0 if pruner.erased is None else int(pruner.erased.sum())
+    set_progress(net, 1.0)
+    kept = pruner.kept(find_tensor(net, "0.weight"))
+    assert erased > 0 and (name != "rigl" or (kept & ~first).any())
+    assert float((net[0].weight[kept] != 0).float().mean()) >= 0.95
 
 
 def test_from_scratch_the_first_mask_is_random_exact_and_the_seeds() -> None:

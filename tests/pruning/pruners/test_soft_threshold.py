@@ -78,6 +78,7 @@ def test_hardening_keeps_the_plans_count_shrunk_as_before() -> None:
     pruner.advance(w, 0.5)
     assert pruner.masked(w).tolist() == [[3.5, -2.5, 0.0, 0.0]]
     assert pruner.sharp == 0.0  # it had removed none of the two
+    assert pruner.gap == pytest.approx((1.5**2 + 0.5**2) ** 0.5 / (3.5**2 + 2.5**2) ** 0.5)  # of effective weights
     assert "0% of what the plan removes" in pruner.warnings[0] and "decay" in pruner.warnings[0]
 
 

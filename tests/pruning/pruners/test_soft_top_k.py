@@ -1,4 +1,4 @@
-"""The budget is met, the gradient is the finite difference, and unit costs give IDP's mask."""
+"""The budget is met, and the gradient is the finite difference."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pruning.pruners.idp import balanced
 from pruning.pruners.soft_top_k import multiplier, soft_top_k
 from tests.pruning.small import weight
 
@@ -50,10 +49,12 @@ def test_candidates_without_cost_take_no_part() -> None:
     assert torch.allclose(soft_top_k(scores, costs, 2)[:, :4], soft_top_k(scores[:, :4], costs[:, :4], 2), atol=1e-6)
 
 
-def test_unit_costs_are_idps_mass_constrained_threshold() -> None:
-    squares, tau, keep = weight((2, 40)).double().square(), 0.2, 9
-    x = balanced(squares, torch.ones(2, 1), tau, keep)
-    assert torch.allclose(multiplier(squares / tau, torch.ones(1, 1), keep), x / tau, atol=1e-6)
+def test_a_guess_however_wild_leads_to_the_same_root() -> None:
+    scores, costs = weight((2, 40)).double(), torch.ones(1, 1)
+    found = [multiplier(scores, costs, 9, guess) for guess in (None, torch.zeros(2, 1), torch.full((2, 1), -1e6))]
+    for mu in found:
+        assert torch.sigmoid(scores - mu).sum(dim=1).tolist() == pytest.approx([9, 9], abs=1e-6)
+    assert torch.allclose(found[0], found[1]) and torch.allclose(found[0], found[2])
 
 
 def test_binary_masks_have_no_gradient_and_no_nan() -> None:
