@@ -5,21 +5,24 @@
 | uniform | the same sparsity everywhere                                                                  |
 | global  | one threshold over all units of all layers; PDP (arXiv 2305.11203) decides so after warm-up     |
 | erk     | density in proportion to sum(dims) / prod(dims), at most 1 (RigL, arXiv 1911.11134)             |
+| spartan | one soft top-k over all units under a budget of MACs (Spartan, arXiv 2205.14107)               |
 
 The number is the share of zeros among the weights of the layers that the policy opens; published tables differ in
-this denominator. Units of different sizes (tiles, kernels, channels) are compared by the root mean square of their
-weights. No layer loses more than `Policy.most`; what it cannot lose, the others do.
+this denominator. For "spartan" it is the share of these layers' MACs that zeros save. Units of different sizes (tiles,
+kernels, channels) are compared by the root mean square of their weights. No layer loses more than `Policy.most`; what
+it cannot lose, the others do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import floor, prod
+from math import floor
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pruning import masks
+from pruning.allocation_rules import RULES, Pool
 from pruning.errors import PlanError
 from pruning.importance import channel_norms, widened
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
@@ -30,7 +33,7 @@ from pruning.plan import PruningPlan
 from pruning.pruners import make
 
 Treatment = Literal["dense", "prune"]
-Method = Literal["uniform", "global", "erk"]
+Method = Literal["uniform", "global", "erk", "spartan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,33 +71,10 @@ class Allocation:
     policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
-        if self.method not in _METHODS:
-            raise PlanError(f"there is no allocation {str(self.method)[:40]!r}; there are {sorted(_METHODS)}")
+        if self.method not in RULES:
+            raise PlanError(f"there is no allocation {str(self.method)[:40]!r}; there are {sorted(RULES)}")
         if isinstance(self.pattern, NM) and self.method != "uniform":
             raise PlanError(f"{self.pattern} is the same in every layer: it leaves {self.method!r} nothing to spread")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pool:
-    """Layers that get one sparsity: a layer alone, or the producers of a channel group."""
-
-    layers: tuple[str, ...]
-    sizes: Tensor  # root mean square of each unit's weights
-    weights: int
-    dims: tuple[int, ...]
-
-    @property
-    def units(self) -> int:
-        return len(self.sizes)
-
-    @property
-    def unit(self) -> float:
-        """Weights in one unit, on average: edge tiles are smaller."""
-        return self.weights / self.units
-
-    def most(self, share: float) -> int:
-        """How many units may go."""
-        return min(floor(share * self.units + 1e-9), self.units - 1)
 
 
 def allocate(
@@ -115,7 +95,7 @@ def allocate(
 
 @torch.no_grad()
 def sparsities(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> dict[str, float]:
-    """The share of zeros of each open layer: as many units as asked for in all, to within one a layer.
+    """The share of zeros of each open layer: as much as asked for in all, to within one unit a layer.
 
     Raises:
         PlanError: nothing to prune, or more asked for than the policy allows.
@@ -126,93 +106,45 @@ def sparsities(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> dict[
         raise PlanError(f"no layer is open to {pattern}: relax the policy {policy}")
     if isinstance(pattern, NM):
         return {layer: 1 - pattern.density for pool in pools for layer in pool.layers}
-    total = sum(pool.weights for pool in pools)
-    possible = sum(pool.most(policy.most) * pool.unit for pool in pools)
+    total = sum(pool.cost for pool in pools)
+    possible = sum(pool.price * pool.most(policy.most) for pool in pools)
     gone = total - kept_count(total, pattern.sparsity)
-    if gone > possible + max(pool.unit for pool in pools):
+    if gone > possible + max(pool.price for pool in pools):
+        named = "MACs" if allocation.method == "spartan" else "weights"
         raise PlanError(
-            f"{pattern} asks for {gone} zeros of {total} weights, but at most {floor(possible)} can go without "
+            f"{pattern} asks for zeros in {gone} of {total} {named}, but at most {floor(possible)} can go without "
             f"emptying a layer: ask for less than {possible / total:.4f} or raise the policy's most"
         )
-    removed = _METHODS[allocation.method](pools, gone, policy.most)
+    removed = RULES[allocation.method](pools, gone, policy.most)
     return {layer: n / pool.units for pool, n in zip(pools, removed, strict=True) for layer in pool.layers}
 
 
-def _uniform(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
-    share = gone / sum(pool.weights for pool in pools)
-    return [min(round(share * pool.units), pool.most(most)) for pool in pools]
-
-
-def _global(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
-    """The smallest units of all layers together; those a layer must keep do not take part."""
-    sizes = torch.cat([pool.sizes.sort().values[: pool.most(most)] for pool in pools])
-    owners = torch.cat([torch.full((pool.most(most),), i) for i, pool in enumerate(pools)])
-    order = sizes.argsort(stable=True).to(owners.device)
-    weights = torch.tensor([pool.unit for pool in pools], dtype=torch.float64)[owners[order]]
-    count = int((weights.cumsum(0) <= gone + 1e-6).sum())
-    return torch.bincount(owners[order[:count]], minlength=len(pools)).tolist()
-
-
-def _erk(pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
-    """Layers whose density would pass 1 are dense, and the rest is solved again."""
-    raw = [sum(pool.dims) / prod(pool.dims) for pool in pools]
-    free = set(range(len(pools)))
-    left = float(sum(pool.weights for pool in pools) - gone)
-    while free:
-        scale = left / sum(raw[i] * pools[i].weights for i in free)
-        full = {i for i in free if scale * raw[i] > 1}
-        if not full:
-            break
-        free -= full
-        left -= sum(pools[i].weights for i in full)
-    exact = [pool.units * (1 - scale * raw[i]) if i in free else 0.0 for i, pool in enumerate(pools)]
-    return _rounded(exact, pools, gone, most)
-
-
-def _rounded(exact: Sequence[float], pools: Sequence[_Pool], gone: int, most: float) -> list[int]:
-    """Whole units near the exact numbers: largest remainders first, the sum as wanted; full layers pass theirs on."""
-    removed = [min(floor(n), pool.most(most)) for n, pool in zip(exact, pools, strict=True)]
-    left = gone - sum(n * pool.unit for n, pool in zip(removed, pools, strict=True))
-    while left > 1e-6:
-        able = [i for i, pool in enumerate(pools) if removed[i] < pool.most(most) and pool.unit <= left + 1e-6]
-        if not able:
-            break
-        best = max(able, key=lambda i: exact[i] - removed[i])
-        room = min(pools[best].most(most) - removed[best], floor(left / pools[best].unit + 1e-6))
-        step = max(1, min(floor(exact[best] - removed[best]), room))
-        removed[best] += step
-        left -= step * pools[best].unit
-    return removed
-
-
-_METHODS: dict[str, Callable[[Sequence[_Pool], int, float], list[int]]] = {
-    "uniform": _uniform,
-    "global": _global,
-    "erk": _erk,
-}
-
-
-def _pools(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> list[_Pool]:
+def _pools(net: nn.Module, spec: ModelSpec, allocation: Allocation) -> list[Pool]:
     pattern, opened = allocation.pattern, allocation.policy.opens(spec)
     if isinstance(pattern, Channel):
         names = {layer.name for layer in opened}
         families = dict.fromkeys(tuple(spec.family_of(layer.name)) for layer in opened)
         whole = [f for f in families if f and names.issuperset(name for g in f for name in g.producers)]
-        return [_family_pool(net, spec, family) for family in whole]
-    fitting = [layer for layer in opened if layer.kernel or not isinstance(pattern, Kernel)]
-    return [_layer_pool(net, layer, pattern) for layer in fitting]
+        pools = [_family_pool(net, spec, family) for family in whole]
+    else:
+        fitting = [layer for layer in opened if layer.kernel or not isinstance(pattern, Kernel)]
+        pools = [_layer_pool(net, layer, pattern) for layer in fitting]
+    if allocation.method != "spartan":
+        return pools
+    return [replace(pool, cost=sum(spec.layer(name).macs for name in pool.layers)) for pool in pools]
 
 
-def _layer_pool(net: nn.Module, layer: LayerSpec, pattern: Sparse) -> _Pool:
+def _layer_pool(net: nn.Module, layer: LayerSpec, pattern: Sparse) -> Pool:
     weight = find_tensor(net, layer.parameter)
-    weight = weight.transpose(0, 1) if layer.transposed else weight
+    weight = masks.turned(weight, layer.groups) if layer.transposed else weight
     element = Unstructured(0.0) if isinstance(pattern, NM) else pattern
     norms = masks.split(widened(weight), element).flatten().abs()
     members = masks.split(torch.ones_like(weight, dtype=norms.dtype), element).flatten()  # norm of ones: √size
-    return _Pool(layers=(layer.name,), sizes=norms / members, weights=weight.numel(), dims=tuple(weight.shape))
+    count = weight.numel()
+    return Pool(layers=(layer.name,), sizes=norms / members, weights=count, cost=count, dims=tuple(weight.shape))
 
 
-def _family_pool(net: nn.Module, spec: ModelSpec, family: Sequence[ChannelGroup]) -> _Pool:
+def _family_pool(net: nn.Module, spec: ModelSpec, family: Sequence[ChannelGroup]) -> Pool:
     sizes, weights = [], 0
     for group in family:
         makers = [(find_tensor(net, cut.parameter), cut) for cut in group.cuts if cut.role == "producer"]
@@ -220,9 +152,10 @@ def _family_pool(net: nn.Module, spec: ModelSpec, family: Sequence[ChannelGroup]
         sizes.append(channel_norms(makers, group.channels) / per_channel**0.5)
         weights += per_channel * group.channels
     layer = spec.layer(family[0].producers[0])
-    return _Pool(
+    return Pool(
         layers=tuple(dict.fromkeys(name for group in family for name in group.producers)),
         sizes=torch.cat(sizes),
         weights=weights,
+        cost=weights,
         dims=(layer.out_channels, layer.in_channels // layer.groups, *layer.kernel),
     )

@@ -150,7 +150,8 @@ class Pruning:
 
 
 def _hardening(pruner: Pruner) -> dict[str, Any]:
-    return {"gap": pruner.gap, "sharpness": pruner.sharp, "warnings": pruner.warnings}
+    figures = dict(pruner.figures)
+    return {"gap": pruner.gap, "sharpness": pruner.sharp, "figures": figures, "warnings": pruner.warnings}
 
 
 def prune(

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pruning import masks
+from pruning.buffers import match_buffers
 from pruning.errors import PlanError
 from pruning.importance import widened
 from pruning.layers import Cut
-from pruning.pruners.base import Pruner, match_buffers
+from pruning.pruners.base import Pruner
 from pruning.shared import SharedMask, Slice
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "advance",
     "attach",
     "bake",
+    "erased",
     "find_tensor",
     "penalties",
     "pruners",
@@ -41,15 +43,16 @@ class MaskedWeight(nn.Module):
     """The parametrisation: a weight under its own pruner, its group's shared masks, or both.
 
     The layer's own pattern is laid over the rows and columns that its groups keep, as it will be once they
-    are cut: 2 of 4 inputs then means 2 of 4 *remaining* inputs. The weight of a `transposed` layer has its inputs
-    first; its pruner sees it the other way round.
+    are cut: 2 of 4 inputs then means 2 of 4 *remaining* inputs. The weight of a transposed layer, of so many groups
+    (0: it is none), has its inputs first; its pruner sees it the other way round.
     """
 
-    def __init__(self, pruner: Pruner | None = None, slices: Sequence[Slice] = (), *, transposed: bool = False) -> None:
+    def __init__(self, pruner: Pruner | None = None, slices: Sequence[Slice] = (), *, transposed: int = 0) -> None:
         super().__init__()
         self.pruner = pruner
-        self.transposed = transposed
+        self.transposed = int(transposed)
         self.slices = nn.ModuleList(slices)
+        self.beside: tuple[str, ...] = ()  # the parameters of the masked one's module, in their order
         self._block: tuple[Tensor, ...] | None = None  # where the pruner rules; None: everywhere
         self.gradient: Tensor | None
         self.register_buffer("gradient", None)  # of the effective weight, since the last advance; if wanted
@@ -88,16 +91,27 @@ class MaskedWeight(nn.Module):
         """Move to a share of recovery in [0, 1]; shared masks must have moved before."""
         for part in self.consumed():
             _keep(weight, part.erased(weight))
-        if self.pruner is not None and self.pruner.fixed is None:
-            self._advance(self.pruner, self._turned(weight), progress, self._remaining(weight))
+        if self.pruner is not None:
+            self.pruner.erased = None  # what is said there is of an earlier advance
+            if self.pruner.fixed is None:
+                self._advance(self.pruner, self._turned(weight), progress, self._remaining(weight))
+                _keep(weight, self._own_erased(weight))
         self.gradient = None
+
+    def erased(self, weight: Tensor) -> Iterator[Tensor]:
+        """Factors of the stored weight that are False where the last advance erased."""
+        found = [part.erased(weight) for part in self.consumed()] + [self._own_erased(weight)]
+        return (where for where in found if where is not None)
+
+    def _own_erased(self, weight: Tensor) -> Tensor | None:
+        if self.pruner is None or self.pruner.erased is None:
+            return None
+        return self._turned(masks.join(~self.pruner.erased, self._turned(weight).shape, self.pruner.pattern))
 
     def _advance(self, pruner: Pruner, weight: Tensor, progress: float, block: tuple[Tensor, ...] | None) -> None:
         if block is None or pruner.stateful:  # a state covers all the weight; only the last choice is among the rest
             gradient = None if self.gradient is None else self._turned(self.gradient)
             pruner.advance(weight, progress, gradient, block)
-            if pruner.erased is not None:
-                _keep(weight, masks.join(~pruner.erased, weight.shape, pruner.pattern))
             return
         pruner.advance(weight[block], progress)
         self._block = block if pruner.fixed is None else None
@@ -108,12 +122,15 @@ class MaskedWeight(nn.Module):
     def _remaining(self, weight: Tensor) -> tuple[Tensor, ...] | None:
         sides: dict[int, Tensor] = {}
         for part in self._parts():
-            kept, dim = part.kept(weight), part.cut.dim ^ self.transposed
+            kept, dim = part.kept(weight), part.cut.dim
             sides[dim] = sides[dim] & kept if dim in sides else kept
-        return masks.block(self._turned(weight).shape, sides) if sides else None
+        if not sides:
+            return None
+        whole = weight.shape
+        return masks.turned_block(whole, sides, self.transposed) if self.transposed else masks.block(whole, sides)
 
     def _turned(self, weight: Tensor) -> Tensor:
-        return weight.transpose(0, 1) if self.transposed else weight
+        return masks.turned(weight, self.transposed) if self.transposed else weight
 
     def _own(self, weight: Tensor, pruner: Pruner) -> Tensor:
         if self._block is None:
@@ -166,6 +183,9 @@ def attach(model: nn.Module, masked: Mapping[str, MaskedWeight], seed: int = 0) 
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parametrisation in masked.items():
+        find_tensor(model, name)
+        parametrisation.beside = tuple(model.get_submodule(name.rpartition(".")[0])._parameters)
+    for name, parametrisation in masked.items():
         weight = find_tensor(model, name)
         path, _, leaf = name.rpartition(".")
         owner = model.get_submodule(path)
@@ -194,6 +214,12 @@ def advance(masked: Sequence[tuple[MaskedWeight, Tensor]], progress: float) -> N
         mask.advance(weight, progress)
 
 
+def erased(model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Stored weights that the last advance erased some of, each with a factor that is False there."""
+    for _, _, mask, weight in _attached(model):
+        yield from ((weight, where) for where in mask.erased(weight))
+
+
 def pruners(model: nn.Module) -> Iterator[Pruner]:
     """Every pruner at work in the model, each once."""
     return (module for module in model.modules() if isinstance(module, Pruner))
@@ -214,8 +240,11 @@ def penalties(model: nn.Module) -> Tensor | None:
 def bake(model: nn.Module) -> None:
     """Harden every mask and make the masked weights plain parameters again. Changes `model`."""
     set_progress(model, 1.0)
-    for owner, leaf, _, _ in list(_attached(model)):
+    for owner, leaf, mask, _ in list(_attached(model)):
         parametrize.remove_parametrizations(owner, leaf, leave_parametrized=True)
+        for name in mask.beside:  # torch has put the weight last
+            if name in owner._parameters:
+                owner._parameters[name] = owner._parameters.pop(name)
 
 
 def _attached(model: nn.Module) -> Iterator[tuple[nn.Module, str, MaskedWeight, Tensor]]:

@@ -123,6 +123,24 @@ def spread(channels: Tensor, size: int, offset: int, repeat: int) -> Tensor:
     return _padded(owned, offset, size - offset - len(owned), 1)
 
 
+def turned(weight: Tensor, groups: int) -> Tensor:
+    """A transposed layer's weight, `in x out/groups x *kernel`, as `out x in/groups x *kernel`; its own inverse."""
+    rows, columns, *kernel = weight.shape
+    apart = weight.reshape(groups, rows // groups, columns, *kernel).transpose(1, 2)
+    return apart.reshape(groups * columns, rows // groups, *kernel)
+
+
+def turned_block(shape: torch.Size, kept: Mapping[int, Tensor], groups: int) -> tuple[Tensor, ...]:
+    """`block` of a transposed layer's weight of that shape, as an index of the turned weight."""
+    rows, columns = shape[:2]
+    inside = block(shape, kept)
+    places = torch.arange(rows * columns, device=inside[0].device).reshape(rows, columns)
+    stand = turned(places, groups).flatten().argsort()  # where each place is in the turned weight
+    left = int(kept[0].reshape(groups, -1).any(dim=1).sum()) if 0 in kept else groups
+    found = stand[turned(places[inside], left)]
+    return found // (rows // groups), found % (rows // groups)
+
+
 def block(shape: torch.Size, kept: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
     """Index of the sub-block of a weight whose rows and columns are `kept`: `{dim: bool tensor}`."""
     device = next(iter(kept.values())).device

@@ -57,9 +57,9 @@ def masked_weights(
             if group.name in shared and cut.role != "follower":
                 slices.setdefault(cut.parameter, []).append(Slice(shared[group.name], cut))
     read = [name for name, parts in slices.items() if any(part.cut.role == "consumer" for part in parts)]
-    turned = {layer.parameter for layer in spec.layers if layer.transposed}
+    turned = {layer.parameter: layer.groups for layer in spec.layers if layer.transposed}
     return {
-        name: MaskedWeight(own.get(name), slices.get(name, ()), transposed=name in turned)
+        name: MaskedWeight(own.get(name), slices.get(name, ()), transposed=turned.get(name, 0))
         for name in dict.fromkeys([*own, *read])
     }
 

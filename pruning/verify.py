@@ -1,7 +1,7 @@
 """A pruned model's zeros, counted, and whether they keep what the plan promised. Knows no masks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,8 +23,9 @@ _UNITS = {"unstructured": "weights", "nm": "weights of a group", "block": "tiles
 class LayerReport:
     """One layer of a pruned model. `remaining_` counts only what is left once removed channels are cut.
 
-    `gap` is ||(m - hard) w|| / ||hard w|| at the moment a soft mask became binary, 0 for one-shot pruners;
-    `sharpness` says how binary it was (PDP: t²/τ), `warnings` what a person should know about it.
+    `gap` is ||(m - fixed) w|| / ||fixed w|| as a soft factor m became the one that stays, 0 for one-shot pruners;
+    `sharpness` says how binary it was (PDP: t²/τ), `figures` what else the method measures (DPP: the confidence and
+    diversity of its logits), `warnings` what a person should know about it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LayerReport:
     nm_valid: bool | None = None  # None: no such pattern asked for
     gap: float = 0.0
     sharpness: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -52,6 +54,7 @@ class GroupReport:
     removed: tuple[int, ...]
     gap: float = 0.0
     sharpness: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -106,7 +109,7 @@ def _layer(thin: LayerSpec, pattern: Pattern, weight: Tensor, block: Tensor) -> 
     if nonzeros > inside:
         raise ConstraintError(f"layer {thin.name!r} has {nonzeros - inside} non-zeros in channels that were removed")
     if not isinstance(pattern, Dense | Channel):
-        laid = block.transpose(0, 1) if thin.transposed else block  # outputs first
+        laid = masks.turned(block, thin.groups) if thin.transposed else block
         table = masks.split((laid != 0).float(), pattern)
         most, allowed = int(table.count_nonzero(dim=1).amax()) if len(table) else 0, masks.keep(laid.shape, pattern)
         if most > allowed:

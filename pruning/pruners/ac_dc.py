@@ -5,8 +5,8 @@ holds for the phase; then the others come back, from zero, and all weights train
 
 Here a phase is a share of the recovery, and every layer has the plan's own sparsity, where the authors' threshold
 for unstructured sparsity is one over all layers. Under the mask the stored weights drift, by decay and momentum;
-they are erased when the mask lifts. The authors also reset the optimiser's momentum then, which is for the training
-loop: `erased` says when and where. A channel comes back from zero where it is read; its own weights, whose norm it
+they are erased when the mask lifts. The authors also reset the optimiser's momentum then; here `pruning.recover`
+forgets that of what is erased. A channel comes back from zero where it is read; its own weights, whose norm it
 is judged by, stand. Schedule and target as in the authors' configurations; the paper's own text was not at hand.
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pruning.errors import PlanError
 from pruning.pruners import base
+from pruning.pruners.stepped import Stepped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,49 +39,35 @@ class ACDCSettings(base.Settings):
             raise PlanError(f"ac_dc setting cycles {self.cycles!r} is no count: try 7")
 
 
-class ACDC(base.Pruner):
+class ACDC(Stepped):
     """m = the largest |w| as a compressed phase begins; 1 in a dense phase."""
 
     name = "ac_dc"
     paper = "Peste et al. 2021, arXiv 2106.12379"
-    state = "a mask, one bit a unit"
     cost = "a selection each layer, once a cycle"
-    stateful = True
     Settings = ACDCSettings
     settings: ACDCSettings
-    mask: Tensor
-    reached: Tensor
 
     @property
     def hardens_at(self) -> float:
         """Set by `end`."""
         return self.settings.end
 
-    def start(self, table: Tensor, generator: torch.Generator) -> None:  # noqa: ARG002
-        """Everything is kept at first."""
-        self.register_buffer("mask", torch.ones_like(table, dtype=torch.bool))
-        self.register_buffer("reached", torch.zeros((), dtype=torch.int64))
-
-    def phase(self) -> int:
-        """How many times the mask has come or gone by now: odd while compressed."""
+    def step(self) -> int:
+        """How many times the mask has come or gone by now, odd while compressed; at the end it is left to harden."""
         begin, end, cycles = self.settings.begin, self.settings.end, int(self.settings.cycles)
+        if self.progress >= end:
+            return self.reached
         length = (end - begin) / (2 * cycles + 1)
         passed = int((self.progress - begin) / length + 1e-9) + 1 if self.progress >= begin else 0
         return min(passed, 2 * cycles)
 
-    def update(self, table: Tensor, gradient: Tensor | None) -> None:  # noqa: ARG002
-        """Compress or decompress where a phase begins."""
-        if self.phase() == self.reached or self.progress >= self.hardens_at:
-            return
+    def renewed(self, table: Tensor, gradient: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Compress or decompress; what comes back does so from zero."""
         best, everything = self.choose(self.scores(table)), torch.ones_like(self.mask)
         self.erase(~self.mask)
-        self.mask = best if self.phase() % 2 else everything
-        self.reached.fill_(self.phase())
+        return best if self.step() % 2 else everything
 
     def scores(self, table: Tensor) -> Tensor:
         """|w|, and 0 for what is masked: it would come back from zero."""
         return table.abs() * self.mask
-
-    def soft(self, table: Tensor) -> Tensor:
-        """The mask in force."""
-        return self.mask.to(table.dtype)

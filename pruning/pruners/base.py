@@ -12,7 +12,7 @@ and override what the method needs; only `soft` has no default:
     masked(values)           the effective weight; default values * self(values)
     hardens_at               the progress at which the mask becomes binary, exact and fixed; 0 means at once
     settle(values, hard)     the factor that is fixed then; default the bool mask; may be float with exact zeros
-    sharpness(table)         a measure of how binary the mask was then; `warnings` are made from it
+    sharpness(table)         a measure of how binary the mask was then; `warnings` are made from it, `figures` beside it
 
 Methods that remember something set `stateful = True` (their table then covers the whole layer at all times) and use
 
@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning import masks
+from pruning.buffers import match_buffers
 from pruning.errors import PlanError
 from pruning.importance import widened
 from pruning.masks import Sparse
@@ -82,7 +83,7 @@ class Pruner(nn.Module, ABC):
         self.pattern = pattern
         self.settings = self.Settings.read(settings or {}, self.name)
         self.progress = 0.0
-        self.gap = 0.0  # ||(m - hard) v|| / ||hard v|| when the mask became binary
+        self.gap = 0.0  # ||(m - fixed) v|| / ||fixed v|| when the mask became binary
         self.sharp: float | None = None  # `sharpness` at that moment
         self.erased: Tensor | None = None  # the units that `update` erased at the last advance: bool table
         self._seed: int | None = None
@@ -104,6 +105,11 @@ class Pruner(nn.Module, ABC):
     def learning_rate(self) -> float:
         """What the learning rate is multiplied by for this pruner's own parameters."""
         return 1.0
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What else the method measures on its state, by name."""
+        return {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -222,19 +228,14 @@ class Pruner(nn.Module, ABC):
             inside = masks.join(scores - scores.min(), values.shape, self.pattern)[within]
             everywhere = torch.ones(values.shape, dtype=torch.bool, device=values.device)
             hard = everywhere.index_put(within, masks.mask(inside, self.pattern))
-        self.gap = _relative_gap(self(values), hard, values)
-        self.sharp = self.sharpness(table)
-        self.fixed = self.settle(values, hard).contiguous()
+        soft, fixed = self(values), self.settle(values, hard).contiguous()
+        self.gap, self.sharp = _relative_gap(soft, fixed, values), self.sharpness(table)
+        self.fixed = fixed
 
     def get_extra_state(self) -> dict[str, Any]:
         """Numbers that a checkpoint needs beside the tensors."""
-        return {
-            "progress": self.progress,
-            "gap": self.gap,
-            "sharp": self.sharp,
-            "seed": self._seed,
-            "advances": self._advances,
-        }
+        common = {"progress": self.progress, "gap": self.gap, "sharp": self.sharp}
+        return common | {"seed": self._seed, "advances": self._advances}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Inverse of `get_extra_state`."""
@@ -246,16 +247,7 @@ class Pruner(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def match_buffers(module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str) -> None:
-    """Make room for, or drop, buffers that are None on one side: a mask fixed in the checkpoint and not here."""
-    for name in set(module._buffers) - module._non_persistent_buffers_set:
-        stored, own = state_dict.get(prefix + name), module._buffers[name]
-        if stored is None:
-            module._buffers[name] = None
-        elif own is None:
-            module._buffers[name] = torch.empty_like(stored)
-
-
-def _relative_gap(soft: Tensor, hard: Tensor, values: Tensor) -> float:
-    moved, left = ((soft.float() - hard.float()) * values).norm(), (hard * values).norm()
+def _relative_gap(soft: Tensor, fixed: Tensor, values: Tensor) -> float:
+    wide = widened(values)
+    moved, left = ((soft - fixed.to(soft.dtype)) * wide).norm(), (fixed * wide).norm()
     return float(moved / left) if left > 0 else 0.0

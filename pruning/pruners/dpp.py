@@ -23,13 +23,14 @@ values stay in the weight's units. Biases and activations are not touched.
 
 Ours: `harden`; `prior`, since they train from scratch for hundreds of epochs and we prune trained networks, where a
 random mask is a loss; and `rate`, since the logits hardly move in a short recovery at the weights' rate (`prior` 0
-and `rate` 1 are the paper). The entropy term favours *one* candidate a row: keep `entropy` small.
+and `rate` 1 are the paper). Both defaults had the least loss on validation images of the digits after 60 steps, at
+95 % of weights, at 1 of 4 and at half of the channels, of priors 0 to 10 and rates 1 to 1000. The entropy term favours
+*one* candidate a row: keep `entropy` small.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ from pruning.errors import PlanError
 from pruning.masks import Sparse
 from pruning.patterns import NM, Block, Channel, Unstructured
 from pruning.pruners import base, mask_metrics
+from pruning.pruners.rounded import rounded
 from pruning.pruners.soft_top_k import soft_top_k
 
 UNDECIDED = 0.1  # `mask_metrics.decision` below which the final mask is little better than a draw
@@ -54,8 +56,8 @@ class DPPSettings(base.Settings):
     temperature: float = 5.0
     noise: float = 1.0
     entropy: float = 5e-5
-    rate: float = 100.0
-    prior: float = 5.0
+    rate: float = 1000.0
+    prior: float = 10.0
     harden: float = 0.9
     tiles: int = 0
     bits: int = 0
@@ -176,8 +178,7 @@ class DPP(base.Pruner):
         masked = super().masked(values)
         if not self.settings.bits:
             return masked
-        rounded: Tensor = _Rounded.apply(masked, 2 ** (int(self.settings.bits) - 1) - 1)  # type: ignore[no-untyped-call]
-        return rounded
+        return rounded(masked, int(self.settings.bits))
 
     def penalty(self) -> Tensor | None:
         """The sum of the rows' entropies, times `entropy`."""
@@ -187,6 +188,12 @@ class DPP(base.Pruner):
         """`mask_metrics.decision` of the logits: 1 where they are sure of the k that they keep."""
         keep = self.quota(table)
         return None if keep in (0, table.shape[1]) or not len(table) else mask_metrics.decision(self._known(), keep)
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Confidence and diversity of the logits; see `mask_metrics`."""
+        known = self._known()
+        return {"confidence": mask_metrics.confidence(known), "diversity": mask_metrics.diversity(known)}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -237,18 +244,3 @@ def _parts(shape: torch.Size, pattern: Sparse, tiles: int) -> int:
             f"into {tiles} equal tiles: use a divisor of {across}, or 1 or 0"
         )
     return down * tiles
-
-
-class _Rounded(torch.autograd.Function):
-    """Whole multiples of the largest size / levels; backward 2 hard_sigmoid(x) - 1, whose slope is 0.4 up to 2.5."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, levels: int) -> Tensor:
-        ctx.save_for_backward(values)
-        unit = (values.abs().amax() / levels).clamp_min(torch.finfo(values.dtype).tiny)
-        return (values / unit).round() * unit
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (values,) = ctx.saved_tensors
-        return 0.4 * gradient * (values.abs() < 2.5), None

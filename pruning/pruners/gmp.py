@@ -7,12 +7,12 @@ is still useful, hence `begin` and `end`.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pruning.errors import PlanError
 from pruning.pruners import base
 from pruning.pruners.ramps import cubic, stairs
+from pruning.pruners.stepped import Stepped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,28 +30,19 @@ class GMPSettings(base.Settings):
             raise PlanError(f"gmp setting updates {self.updates!r} is no count: try 20")
 
 
-class GMP(base.Pruner):
+class GMP(Stepped):
     """m = 1 for the largest |w|, as many as the cubic schedule allows by now."""
 
     name = "gmp"
     paper = "Zhu & Gupta 2017, arXiv 1710.01878"
-    state = "a mask, one bit a unit"
     cost = "a selection each layer, a few times"
-    stateful = True
     Settings = GMPSettings
     settings: GMPSettings
-    mask: Tensor
-    reached: Tensor
 
     @property
     def hardens_at(self) -> float:
         """Set by `end`."""
         return self.settings.end
-
-    def start(self, table: Tensor, generator: torch.Generator) -> None:  # noqa: ARG002
-        """Everything is kept at first."""
-        self.register_buffer("mask", torch.ones_like(table, dtype=torch.bool))
-        self.register_buffer("reached", torch.zeros((), dtype=torch.int64))
 
     def step(self) -> int:
         """How many updates are behind us."""
@@ -61,12 +52,6 @@ class GMP(base.Pruner):
         """The cubic, held between updates."""
         return cubic(self.step() / self.settings.updates, 0.0, 1.0)
 
-    def update(self, table: Tensor, gradient: Tensor | None) -> None:  # noqa: ARG002
-        """Choose anew where the schedule has stepped."""
-        if self.step() != self.reached:
-            self.mask = self.choose(self.scores(table))
-            self.reached.fill_(self.step())
-
-    def soft(self, table: Tensor) -> Tensor:
-        """The mask in force."""
-        return self.mask.to(table.dtype)
+    def renewed(self, table: Tensor, gradient: Tensor | None) -> Tensor:  # noqa: ARG002
+        """The largest |w|."""
+        return self.choose(self.scores(table))

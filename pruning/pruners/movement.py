@@ -7,9 +7,9 @@ Soft: m = [σ(S) > τ], where τ rises by that cubic from 0, and so does the wei
 The hard mask asks only for the order of S, so the learning rate of S is without effect. In the soft one it decides.
 The authors use Adam at 1e-2, beside 3e-5 for the weights; under plain gradients the mean over n scores would leave
 those of large layers where they are. So here both terms of the soft gradient are times n, which Adam would not
-notice: n g W + λ σ'(S). The soft mask cannot be asked for a sparsity: it never falls below the plan's count, where
-the authors keep 0.5 % of a matrix, and is cut to it when it hardens. Schedules as in the authors' code; the paper's
-own text was not at hand. Theirs averages the penalty over layers; here λ is that of every layer.
+notice: n g W + λ σ'(S). The soft mask cannot be asked for a sparsity: it never falls below what the hard one keeps by
+then, where the authors keep 0.5 % of a matrix, and is cut to the plan's count when it hardens. Schedules as in the
+authors' code; the paper's own text was not at hand. Theirs averages the penalty over layers; here λ is every layer's.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,18 @@ class MovementSettings(base.Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SoftMovementSettings(MovementSettings):
-    """`threshold` is the last τ, 0.1 in the paper; `penalty` the last λ, 400 there under Adam, averaged over layers."""
+    """`threshold` is the last τ, 0.1 in the paper; `penalty` the last λ, 400 there, averaged over layers.
 
+    Where λ is too small for the scores to fall below τ in time, hardening does what the method should have done; where
+    it is too large, it levels the scores and masks flip. Of 10, 100, 400 and 2000, 100 was the best choice for both
+    90 % and 95 %, on validation images of the digits. The mask is fixed earlier than the hard one, and the rest of the
+    recovery makes up for what hardening did.
+    """
+
+    end: float = 0.5
+    harden: float = 0.6
     threshold: float = 0.1
-    penalty: float = 10.0
+    penalty: float = 100.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +63,7 @@ class SoftMovementSettings(MovementSettings):
                 f"movement-soft setting threshold {self.threshold!r} is not between 0 and 0.5, where scores start"
             )
         if not 0.0 <= self.penalty <= 1e6:
-            raise PlanError(f"movement-soft setting penalty {self.penalty!r} is outside 0 ... 1e6: try 10")
+            raise PlanError(f"movement-soft setting penalty {self.penalty!r} is outside 0 ... 1e6: try 100")
 
 
 class Movement(Scored):
@@ -104,8 +112,12 @@ class SoftMovement(Scored, Thresholded):
         """How far τ and λ have risen, in [0, 1]."""
         return cubic(self.progress, self.settings.begin, self.settings.end)
 
+    def share(self) -> float:
+        """The cubic again: it bounds what τ may have removed by now."""
+        return self.ramp()
+
     def removed(self, table: Tensor) -> Tensor:
-        """Units whose σ(S) is at most τ, but none of the plan's count of best ones."""
+        """Units whose σ(S) is at most τ, but none of the best that `share` keeps."""
         scores = self.scores(table)
         return (torch.sigmoid(scores) <= self.settings.threshold * self.ramp()) & ~self.choose(scores)
 

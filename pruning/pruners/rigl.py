@@ -3,12 +3,12 @@
 The layer is sparse from the start; its density is the plan's (`pruning.allocate`: "erk" or "uniform"). At each update
 the fraction α/2 (1 + cos(π x)) of the layer's active units, x the share of the time for updates, is dropped by |w|, and
 each row of the table grows as many by |dL/dw|. Grown weights start at 0; a unit just dropped may be grown again at once
-and then keeps its weight.
+and then keeps its weight, as it does where no unit of its row has a gradient.
 
 Differs from the paper: it trains from scratch under a first mask drawn at random (`from_scratch`); we prune trained
-networks, whose largest weights make the first mask. It takes no optimiser step when it updates, and masks momentum;
-here the step is taken, with the gradient of the step before, and momentum left over from before a weight was dropped
-fades. The dense gradient is computed at every step, so nothing is saved while training.
+networks, whose largest weights make the first mask. It takes no optimiser step when it updates; here the step is
+taken, and what grows is asked of the gradient of the step before. As there, a grown weight has no momentum
+(`pruning.recover` forgets it). The dense gradient is computed at every step, so nothing is saved while training.
 """
 
 import math
@@ -22,6 +22,9 @@ from pruning import masks
 from pruning.errors import PlanError
 from pruning.pruners import base
 from pruning.pruners.ramps import linear, stairs
+from pruning.pruners.stepped import Stepped
+
+_LEAST = 1e-30  # a gradient that loses against every other but zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +44,13 @@ class RegrowSettings(base.Settings):
             raise PlanError(f"regrowing: setting from_scratch {self.from_scratch!r} is neither 0 nor 1")
 
 
-class Regrowing(base.Pruner):
+class Regrowing(Stepped):
     """A mask that loses its smallest units at every update and gains as many by gradient."""
 
-    state = "a mask, one bit a unit"
     cost = "a dense gradient every step; some selections each layer, a few times"
-    stateful = True
     wants_gradient = True
     Settings = RegrowSettings
     settings: RegrowSettings
-    mask: Tensor
-    reached: Tensor
 
     @property
     def hardens_at(self) -> float:
@@ -69,30 +68,24 @@ class Regrowing(base.Pruner):
 
     def start(self, table: Tensor, generator: torch.Generator) -> None:
         """The first mask."""
+        super().start(table, generator)
         drawn = torch.rand(table.shape, generator=generator).to(table)
-        self.register_buffer("mask", self.choose(drawn if self.settings.from_scratch else table.abs()))
-        self.register_buffer("reached", torch.zeros((), dtype=torch.int64))
+        self.mask = self.choose(drawn if self.settings.from_scratch else table.abs())
 
-    def update(self, table: Tensor, gradient: Tensor | None) -> None:
+    def renewed(self, table: Tensor, gradient: Tensor | None) -> Tensor:
         """Prune to the quota, then drop and grow; without a gradient, nothing can grow and nothing is dropped."""
-        if self.step() == self.reached:
-            return
         alive = self.choose(table.abs().masked_fill(~self.mask, -torch.inf))
         if gradient is not None:
             surviving = alive & ~self._weakest(table, alive)
-            alive = self.choose(gradient.masked_fill(surviving, torch.inf))
+            asked = torch.where(alive, gradient.clamp_min(_LEAST), gradient)
+            alive = self.choose(asked.masked_fill(surviving, torch.inf))
         self.erase(alive & ~self.mask)
-        self.mask = alive
-        self.reached.fill_(self.step())
+        return alive
 
     def scores(self, table: Tensor) -> Tensor:
         """The mask; sizes decide where the last pattern is smaller or larger than it."""
         sizes = table.abs()
         return self.mask + 0.5 * sizes / sizes.amax().clamp_min(torch.finfo(sizes.dtype).tiny) if len(table) else sizes
-
-    def soft(self, table: Tensor) -> Tensor:
-        """The mask in force."""
-        return self.mask.to(table.dtype)
 
     def _weakest(self, table: Tensor, alive: Tensor) -> Tensor:
         """The smallest of the layer's active units, in whatever row."""

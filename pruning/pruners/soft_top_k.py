@@ -27,14 +27,13 @@ def soft_top_k(scores: Tensor, costs: Tensor, budget: float) -> Tensor:
 
 
 @torch.no_grad()
-def multiplier(scores: Tensor, costs: Tensor, budget: float) -> Tensor:
-    """μ of each row, `rows x 1`, in double precision."""
-    z = scores.double()
-    c = costs.double().expand_as(z)
-    total = c.sum(dim=1, keepdim=True)
+def multiplier(scores: Tensor, costs: Tensor, budget: float, guess: Tensor | None = None) -> Tensor:
+    """μ of each row, `rows x 1`, in double precision; a good `guess` saves some steps."""
+    z, c = scores.double(), costs.double()
+    total = c.expand_as(z).sum(dim=1, keepdim=True)
     far = torch.logit(budget / total).abs() + 1  # so far outside all scores, the sum is on the known side of the budget
     low, high = z.amin(dim=1, keepdim=True) - far, z.amax(dim=1, keepdim=True) + far
-    mu = (low + high) / 2
+    mu = (low + high) / 2 if guess is None else guess.double()
     for _ in range(_STEPS):
         m = torch.sigmoid(z - mu)
         over = (c * m).sum(dim=1, keepdim=True) - budget

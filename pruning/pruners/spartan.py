@@ -7,14 +7,13 @@ Forward, the weights of the K largest m, times m; backward, the gradient of m w 
 end the mask stays as it is: the factor m of the kept weights is part of the result.
 
 Costs are MACs of a weight, and inside one layer all weights cost the same: c is 1 in the pruner. What costs decide is
-how dense each *layer* is; that is `densities`, the same formula over the whole model.
+how dense each *layer* is; that is `pruning.allocate`'s "spartan", the same formula over the whole model.
 
 Differs from the paper: there β multiplies |w| itself, which leaves layers of small weights with a flat mask; here |w| /
 mean |w| of the layer, a constant of the step, unless `absolute`. For a tile, v is its norm, not its mean |w|. The
 authors' Sinkhorn iteration stops at 1 % of the objective; here the budget is met to 1e-9.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -102,25 +101,6 @@ class Spartan(base.Pruner):
         """m of the kept weights stays on as a factor."""
         m = masks.join(self.relaxed(self.table(values)), values.shape, self.pattern)
         return m.clamp_min(torch.finfo(m.dtype).tiny) * hard
-
-
-def densities(sizes: Sequence[Tensor], macs: Sequence[float], share: float, beta: float) -> list[float]:
-    """How dense each layer is when `share` of all MACs is left to the soft top-k of the model's units together.
-
-    `sizes` are |w|, or norms, of each layer's units; `macs` is what one unit of the layer costs. β is relative to
-    the mean of v / c.
-
-    Raises:
-        PlanError: a share outside (0, 1), or a unit that costs nothing.
-    """
-    if not 0.0 < share < 1.0:
-        raise PlanError(f"spartan share {share!r} of the MACs is outside (0, 1)")
-    if not all(cost > 0 for cost in macs):
-        raise PlanError(f"spartan costs {list(macs)} are not all positive: leave out layers that cost nothing")
-    costs = torch.cat([torch.full_like(v, c).flatten() for v, c in zip(sizes, macs, strict=True)])[None]
-    worth = torch.cat([v.flatten() for v in sizes])[None] / costs
-    m = soft_top_k(beta * worth / worth.mean(), costs, share * float(costs.sum()))
-    return [float(part.mean()) for part in torch.split(m[0], [v.numel() for v in sizes])]
 
 
 def _straight_through(soft: Tensor, hard: Tensor) -> Tensor:

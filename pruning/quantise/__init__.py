@@ -83,7 +83,7 @@ def _stored(weight: Tensor, layer: LayerSpec, step: PostStep, seed: int) -> tupl
     """The weight as the step leaves it, in its own type, and its storage in bytes."""
     match step:
         case Int8():
-            codes = int8.quantise(weight, 1 if "transpose" in layer.op else 0)
+            codes = int8.quantise(weight, 1 if layer.transposed else 0)
             return codes.weight().to(weight.dtype), codes.storage_bytes
         case DKM(bits=bits, dim=dim):
             found = palette.fit(weight, bits=bits, dim=dim, pin_zero=not weight.all(), seed=seed)
