@@ -137,13 +137,16 @@ def load_optimizer(optimizer: Optimizer, state: RecoveryState) -> None:
         if not place.isdecimal() or int(place) >= len(parameters):
             raise RecoveryError(f"the checkpoint's optimiser has {key!r}, which no parameter here answers to")
         parameter = parameters[int(place)]
-        optimizer.state[parameter][name] = _moment(value, parameter) if isinstance(value, Tensor) else value
+        fused = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+        device = parameter.device if fused else torch.device("cpu")  # of counts of steps
+        moment = _moment(value, parameter, device) if isinstance(value, Tensor) else value
+        optimizer.state[parameter][name] = moment
 
 
-def _moment(value: Tensor, parameter: Tensor) -> Tensor:
-    """Laid out like its parameter, so that resumed sums run in the same order; a count of steps stays on the CPU."""
+def _moment(value: Tensor, parameter: Tensor, device: torch.device) -> Tensor:
+    """Laid out like its parameter, so that resumed sums run in the same order; scalars on `device`."""
     if value.ndim == 0:
-        return value.clone()
+        return value.to(device, copy=True)
     if value.shape != parameter.shape:
         return value.to(parameter.device)
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

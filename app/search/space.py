@@ -103,8 +103,6 @@ class _Builder:
 
     def _blocks(self, layer: LayerSpec) -> Iterator[Block]:
         outputs, inputs = layer.out_channels, layer.in_channels // layer.groups
-        if layer.transposed:
-            outputs, inputs = layer.out_channels // layer.groups, layer.in_channels
         for rows, cols in self.spec.block_sizes:
             tiles = ceil(outputs / rows) * ceil(inputs / cols) * prod(layer.kernel)
             blocks = [Block(rows, cols, sparsity) for sparsity in self._sparsities()]
