@@ -32,7 +32,7 @@ from pruning.plan import PruningPlan
 from pruning.plan_masks import masked_weights, shared_masks
 from pruning.pruners import PRUNERS, Pruner
 from pruning.quantise import apply_post
-from pruning.recover import Batch, Loss, RecoverStep, RecoveryConfig, recover, reestimate_batch_norm
+from pruning.recover import Batch, Loss, RecoverStep, Recovery, RecoveryConfig, reestimate_batch_norm
 from pruning.verify import PruningReport, verify
 
 _LOCK: Mapping[str, Any] = {"pruner": "prune_ofa", "settings": {"tolerance": 0.0}}  # a solver's zeros stay
@@ -99,8 +99,12 @@ class Pruning:
 
     def recover(self, run: RecoveryRun) -> Iterator[RecoverStep]:
         """Train under the masks, a step at a time; see `pruning.recover.recover`."""
+        yield from self.recovery(run).steps()
+
+    def recovery(self, run: RecoveryRun) -> Recovery:
+        """The same training as a value that can be saved between two steps and taken up again."""
         self._check_solved()
-        yield from recover(self.net, run.batches, run.config, run.loss, run.seed)
+        return Recovery(self.net, run.batches, run.config, run.loss, run.seed)
 
     def finish(self, statistics: Iterable[Batch] | None = None) -> Pruned:
         """Bake, zero what removed channels leave behind, take the plan's post-steps, and verify.

@@ -15,7 +15,7 @@ from pruning.graphnet import GraphNet
 from pruning.layers import ChannelGroup
 from pruning.patterns import NM, Block, Channel, Dense, Kernel, Pattern, Unstructured
 from pruning.plan import PruningPlan
-from pruning.recover import RecoveryConfig
+from pruning.recover import RecoveryConfig, RecoveryState
 from pruning.trace import trace
 from pruning.verify import verify
 from tests.pruning.graphs import load_net
@@ -151,6 +151,23 @@ def test_progress_comes_a_step_at_a_time() -> None:
     assert next(steps).steps == 8  # a caller may stop early and still finish properly
     steps.close()
     assert run.finish().report.layers[2].zeros >= 0.7 * 72 - 1
+
+
+def test_an_interrupted_pruning_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path: Path) -> None:
+    asked = plan({"stem": Channel(0.25), "body": Unstructured(0.5)}, "pdp")
+    whole = prune(small(), SPEC, asked, recovery())
+    first = Pruning(small(), SPEC, asked).recovery(recovery())
+    for step in first.steps():
+        if step.step == 3:
+            first.state().save(tmp_path / "three")
+            break
+    again = Pruning(small(), SPEC, asked)
+    rest = again.recovery(recovery())
+    rest.restore(RecoveryState.load(tmp_path / "three"))
+    assert [step.step for step in rest.steps()] == [4, 5, 6]
+    resumed = again.finish(statistics=recovery().batches)
+    for (name, ours), theirs in zip(whole.net.named_parameters(), resumed.net.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
 
 
 def test_recovery_recovers() -> None:
