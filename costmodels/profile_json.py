@@ -46,7 +46,7 @@ def read_bytes(raw: bytes, header: Mapping[str, Any]) -> Profile:
     if not text.lstrip().startswith("{"):
         return Profile.from_csv(text, header)
     try:
-        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        document = strict_json(text)
     except (ValueError, RecursionError) as error:
         raise ProfileError(f"the profile is not valid JSON: {str(error)[:120]}") from error
     return read_json({**header, **document})
@@ -74,6 +74,11 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProfileError("the file is not UTF-8 text: save it as CSV (UTF-8) or JSON") from error
+
+
+def strict_json(text: str) -> Any:
+    """JSON without NaN, infinities or repeated keys; raises ValueError, or RecursionError where it nests too deeply."""
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
 
 
 def _refuse_constant(word: str) -> float:

@@ -7,7 +7,6 @@ found out is kept: many importers look at the same file.
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from xml.parsers import expat
 import yaml
 
 from costmodels.errors import ProfileError
+from costmodels.profile_json import strict_json
 
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 60
@@ -143,7 +143,7 @@ class SourceFile:
             # every value but the first follows a comma or a bracket: counted before anything is built
             if sum(self.text.count(mark) for mark in ",[{") > MAX_VALUES:
                 raise self.refusal(f"holds more than {MAX_VALUES} values: profile fewer runs")
-            document = json.loads(self.text, parse_constant=_no_constant, object_pairs_hook=_once)
+            document = strict_json(self.text)
             self._check_depth(document)
         except ProfileError as refusal:
             return None, refusal
@@ -181,14 +181,3 @@ class _PlainLoader(_YamlLoader):  # type: ignore[misc]
         if len(mapping) != len(node.value):
             raise yaml.YAMLError("a key stands twice in one mapping")
         return mapping
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return document
