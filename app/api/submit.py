@@ -139,9 +139,9 @@ def _check_layers(spec: SearchSpec, model: ModelSpec) -> None:
             raise Problem(422, "unknown_layer", detail, pointer=pointer("frozen_layers", index))
     if set(names) <= set(spec.frozen_layers):
         raise Problem(422, "nothing_to_prune", "All layers are frozen: leave at least one.", pointer="/frozen_layers")
-    if spec.task.logits_output >= len(model.output_shapes):
+    if spec.task.output >= len(model.output_shapes):
         detail = f"The model has {len(model.output_shapes)} outputs, counted from 0."
-        raise Problem(422, "unknown_output", detail, pointer="/task/logits_output")
+        raise Problem(422, "unknown_output", detail, pointer="/task/output")
 
 
 def _check_data(spec: SearchSpec, model: ModelSpec, meta: Mapping[str, Any]) -> None:
@@ -150,10 +150,10 @@ def _check_data(spec: SearchSpec, model: ModelSpec, meta: Mapping[str, Any]) -> 
     if sample != model.input_shape:
         detail = f"The data's samples are {_by(sample)}, but the model takes {_by(model.input_shape)}."
         raise Problem(422, "dataset_mismatch", detail, pointer="/dataset")
-    logits = model.output_shapes[spec.task.logits_output]
+    logits = model.output_shapes[spec.task.output]
     if len(logits) != 1 or logits[0] < len(classes):
         detail = f"The data has {len(classes)} classes, but that output of the model is {_by(logits)}."
-        raise Problem(422, "dataset_mismatch", detail, pointer="/task/logits_output")
+        raise Problem(422, "dataset_mismatch", detail, pointer="/task/output")
     if spec.task.classes and sorted(spec.task.classes) != sorted(classes):
         detail = f"The data's classes are {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}: name each once."
         raise Problem(422, "dataset_mismatch", detail, pointer="/task/classes")

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from app.search.data import Array, Dataset
 from app.search.errors import DatasetError
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning.layers import ModelSpec
 
 Batch = tuple[Tensor, Tensor]
 
 
-def check_fit(dataset: Dataset, task: ClassificationTask, model: ModelSpec) -> None:
+def check_fit(dataset: Dataset, task: Task, model: ModelSpec) -> None:
     """Whether the data, as the submission describes it, is what the model takes and answers.
 
     Raises:
@@ -26,10 +26,10 @@ def check_fit(dataset: Dataset, task: ClassificationTask, model: ModelSpec) -> N
     if sample != wanted:
         text = f"the data's samples are {_x(sample)}, but the model takes {_x(wanted)}{_way_out(dataset, wanted)}"
         raise _mismatch(text, sample, wanted)
-    if task.logits_output >= len(model.output_shapes):
+    if task.output >= len(model.output_shapes):
         count = len(model.output_shapes)
-        raise _mismatch(f"logits_output is {task.logits_output}, but the model has {count} output(s)", sample, wanted)
-    logits = model.output_shapes[task.logits_output]
+        raise _mismatch(f"output is {task.output}, but the model has {count} output(s)", sample, wanted)
+    logits = model.output_shapes[task.output]
     classes = len(dataset.classes)
     if len(logits) != 1 or logits[0] < classes:
         raise _mismatch(f"the data has {classes} classes, but the model answers {_x(logits)}", [classes], logits)
@@ -50,7 +50,7 @@ class Feed:
 
     dataset: Dataset
     split: str
-    task: ClassificationTask
+    task: Task
     limit: int | None = None
     numbers: Array = field(init=False)
     labels: Array = field(init=False)

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from app.search.batches import Feed
 from app.search.data import Dataset
 from app.search.errors import SearchFailed
+from app.search.recovering import recovery_config
 from app.search.score import logits_of
 from app.search.spec import SearchSpec
 from app.search.trial import Measurement, Split
@@ -25,7 +26,6 @@ from pruning.export import cut_channels
 from pruning.graphnet import GraphNet
 from pruning.layers import ModelSpec
 from pruning.plan import PruningPlan
-from pruning.recover import RecoveryConfig
 
 Report = Callable[[float, str], None]
 _EVALUATION_BATCH = 250
@@ -49,7 +49,7 @@ class Setting:
 
     def logits(self, answer: Any) -> Tensor:
         """The logits among the model's outputs."""
-        return logits_of(answer, self.spec.task.logits_output)
+        return logits_of(answer, self.spec.task.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +105,7 @@ def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
     for number, layer in enumerate(run.solve(calibration), start=1):
         solved = _SOLVING * number / max(1, len(assignment.plan.patterns))
         report(solved, f"solved layer {layer.name}")
-    config = RecoveryConfig(
-        steps=assignment.recovery_steps,
-        learning_rate=spec.recovery.learning_rate,
-        weight_decay=spec.recovery.weight_decay,
-    )
+    config = recovery_config(spec, assignment.recovery_steps)
     batches = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
 
     def loss(answer: Any, targets: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from app.search.batches import Feed
 from app.search.data import Dataset
 from app.search.sources import prepare
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning.recover import RecoveryConfig, recover
 
 Report = Callable[[float, str], None]
@@ -105,4 +105,4 @@ def _digits(split: str) -> Iterator[Feed]:
     with TemporaryDirectory(prefix="espalier-") as folder:
         arrays = Path(folder) / "arrays.zip"
         prepare("digits", None, {}, lambda _fraction, _text: None).write(arrays)
-        yield Feed(Dataset(arrays), split, ClassificationTask())
+        yield Feed(Dataset(arrays), split, Task())

@@ -34,7 +34,7 @@ class Scorer:
     net: nn.Module
     spec: ModelSpec
     batches: Sequence[Batch]
-    logits_output: int = 0
+    output: int = 0
 
     def table(self, units: Sequence[Sequence[OptionPatterns]], report: Report) -> list[list[float]]:
         """The error of every option of every unit; the model is left as it was."""
@@ -46,7 +46,7 @@ class Scorer:
             self.net.train(training)
 
     def _table(self, units: Sequence[Sequence[OptionPatterns]], report: Report) -> list[list[float]]:
-        dense = [log_probabilities(self.net, inputs, self.logits_output) for inputs, _ in self.batches]
+        dense = [log_probabilities(self.net, inputs, self.output) for inputs, _ in self.batches]
         wanted = [measured(options) for options in units]
         total, done = sum(len(indices) for indices in wanted), 0
         errors = []
@@ -62,7 +62,7 @@ class Scorer:
     def _error(self, option: OptionPatterns, dense: Sequence[Tensor]) -> float:
         plan = PruningPlan(pruner="magnitude", patterns=dict(option))
         with pruned_in_place(self.net, self.spec, plan) as pruned:
-            return divergence(pruned, self.batches, dense, self.logits_output)
+            return divergence(pruned, self.batches, dense, self.output)
 
 
 @torch.no_grad()

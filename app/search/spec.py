@@ -3,144 +3,31 @@
 Standard library only; wrong specs cannot be built. `__pydantic_config__` makes FastAPI refuse unknown keys.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from app.search.pruners import PatternKind, PrunerName, cannot_serve
-from pruning import patterns as vocabulary
-from pruning.errors import PatternError, PlanError
-from pruning.plan import DKM, PostStep, check_post, post_step
+from app.search.spec_parts import (
+    Budget,
+    Limit,
+    Post,
+    Recovery,
+    SpecError,
+    Task,
+    as_tuples,
+    block_of,
+    known,
+    nm_of,
+    once,
+    within,
+)
+from pruning.errors import PlanError
+from pruning.plan import DKM, PostStep, check_post
 
-SamplerName = Literal["tpe", "nsga2", "random"]
+__all__ = ["Budget", "Limit", "Post", "Recovery", "SamplerName", "SearchSpec", "SpecError", "Task"]
+SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
 _STRICT: dict[str, str] = {"extra": "forbid"}
-
-
-class SpecError(ValueError):
-    """A search that cannot be asked for; `field` is the JSON pointer of the culprit."""
-
-    def __init__(self, field_path: str, message: str) -> None:
-        super().__init__(f"{field_path}: {message}")
-        self.field = field_path
-
-
-def _within(path: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SpecError(path, f"{value!r} is outside {low:g} ... {high:g}")
-
-
-def _once(path: str, values: Sequence[object]) -> None:
-    if twice := [value for value, count in Counter(values).items() if count > 1]:
-        raise SpecError(path, f"names {str(twice[0])[:80]!r} twice")
-
-
-def _known(path: str, values: Sequence[str], words: object) -> None:
-    known = get_args(words)
-    if strange := [value for value in values if value not in known]:
-        raise SpecError(path, f"{str(strange[0])[:80]!r} is unknown; known are {list(known)}")
-    _within(path, len(values), 1, len(known))
-    _once(path, values)
-
-
-def _nm(text: str) -> vocabulary.NM:
-    try:
-        pattern = vocabulary.parse(text)
-    except PatternError as error:
-        raise SpecError("/nm", str(error)) from error
-    if not isinstance(pattern, vocabulary.NM):
-        raise SpecError("/nm", f"{text!r} is no N:M pattern; write keep2of4")
-    return pattern
-
-
-def _block(text: str) -> tuple[int, int]:
-    try:
-        pattern = vocabulary.parse(f"{text}@0.5")
-    except PatternError:
-        pattern = vocabulary.Dense()
-    if not isinstance(pattern, vocabulary.Block):
-        raise SpecError("/blocks", f"{text[:40]!r} is no size of blocks; write block4x1, with sides in 1 ... 256")
-    return pattern.rows, pattern.cols
-
-
-@dataclass(frozen=True, kw_only=True)
-class Post:
-    """How weights are stored in the end: `int8`, or `dkm` (`bits` a code, 4 if not given; `dim` weights a code, 1)."""
-
-    __pydantic_config__ = _STRICT
-    kind: Literal["int8", "dkm"]
-    bits: int | None = None
-    dim: int | None = None
-
-    def __post_init__(self) -> None:
-        try:
-            self.step()
-        except PlanError as error:
-            raise SpecError("/post", str(error)) from error
-
-    def step(self) -> PostStep:
-        """As a plan has it."""
-        return post_step({key: value for key, value in asdict(self).items() if value is not None})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovery:
-    """Short training under masks: `steps` of SGD with momentum and a one-cycle learning rate."""
-
-    __pydantic_config__ = _STRICT
-    steps: int = 200
-    batch: int = 64
-    learning_rate: float = 0.02
-    weight_decay: float = 5e-4
-
-    def __post_init__(self) -> None:
-        _within("/recovery/steps", self.steps, 0, 1_000_000)
-        _within("/recovery/batch", self.batch, 1, 65_536)
-        _within("/recovery/learning_rate", self.learning_rate, 1e-8, 10.0)
-        _within("/recovery/weight_decay", self.weight_decay, 0.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassificationTask:
-    """How the model is fed and read: which output is the logits, the order of its classes, how inputs are normalised.
-
-    `mean` and `std` are per channel, applied after pixels are scaled to [0, 1]; empty means none. `classes` lists
-    the dataset's class names in the order of the model's outputs; empty means sorted by name.
-    """
-
-    __pydantic_config__ = _STRICT
-    logits_output: int = 0
-    classes: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        _within("/task/logits_output", self.logits_output, 0, 63)
-        if len(self.mean) != len(self.std):
-            raise SpecError("/task/std", f"has {len(self.std)} values but mean has {len(self.mean)}")
-        for value in self.mean:
-            _within("/task/mean", value, -1e6, 1e6)
-        for value in self.std:
-            _within("/task/std", value, 1e-6, 1e6)
-        _once("/task/classes", self.classes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """No trial above this latency on this profile: `latency_ms`, or `share` of the dense latency there."""
-
-    __pydantic_config__ = _STRICT
-    profile: str
-    latency_ms: float | None = None
-    share: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.latency_ms is None) == (self.share is None):
-            raise SpecError("/limits", "give latency_ms or share, one of the two")
-        if self.latency_ms is not None:
-            _within("/limits/latency_ms", self.latency_ms, 1e-9, 1e9)
-        if self.share is not None:
-            _within("/limits/share", self.share, 1e-6, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +41,7 @@ class SearchSpec:
     name: str = ""
     batch: int = 1  # the batch size of the deployment whose latency is predicted
     precision: str = "float32"
-    task: ClassificationTask = field(default_factory=ClassificationTask)
+    task: Task = field(default_factory=Task)
     patterns: tuple[PatternKind, ...] = ("unstructured", "nm", "channel")
     pruners: tuple[PrunerName, ...] = ("magnitude", "pdp")
     sparsities: tuple[float, ...] = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
@@ -164,7 +51,15 @@ class SearchSpec:
     frozen_layers: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     sampler: SamplerName = "tpe"
+    coordinates: Literal["solver", "raw"] = "solver"  # raw: one choice a unit, the way of every black box
     trials: int = 24
+    extensions: tuple[int, ...] = ()  # trials asked for later, a number each time
+    rungs: tuple[int, ...] = ()  # recovery steps of the fidelities below `recovery.steps`, ascending; 0 is one-shot
+    keep: float = 1 / 3  # of a rung's trials in each latency band that the next one takes
+    refit: bool = True  # observed losses correct the error table
+    budget: Budget = field(default_factory=Budget)
+    warm_start: tuple[str, ...] = ()  # earlier searches of the same model and data
+    pooled: bool = False  # begin with what layers like these cost other models
     width: int = 2
     threads: int = 1
     seed: int = 0
@@ -175,27 +70,35 @@ class SearchSpec:
     calibrations: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _within("/profiles", len(self.profiles), 1, 8)
-        _once("/profiles", self.profiles)
-        _within("/name", len(self.name), 0, 200)
-        _within("/batch", self.batch, 1, 65_536)
-        _known("/patterns", self.patterns, PatternKind)
-        _known("/pruners", self.pruners, PrunerName)
+        within("/profiles", len(self.profiles), 1, 8)
+        once("/profiles", self.profiles)
+        within("/name", len(self.name), 0, 200)
+        within("/batch", self.batch, 1, 65_536)
+        known("/patterns", self.patterns, PatternKind)
+        known("/pruners", self.pruners, PrunerName)
         if refusal := cannot_serve(self.pruners, self.patterns):
             raise SpecError("/pruners", refusal)
-        _known("/sampler", (self.sampler,), SamplerName)
-        _within("/sparsities", len(self.sparsities), 1, 32)
+        known("/sampler", (self.sampler,), SamplerName)
+        within("/sparsities", len(self.sparsities), 1, 32)
         for sparsity in self.sparsities:
-            _within("/sparsities", sparsity, 0.01, 0.999)
-        _once("/sparsities", self.sparsities)
-        _once("/nm", [_nm(text) for text in self.nm])
-        _once("/blocks", [_block(text) for text in self.blocks])
+            within("/sparsities", sparsity, 0.01, 0.999)
+        once("/sparsities", self.sparsities)
+        once("/nm", [nm_of(text) for text in self.nm])
+        once("/blocks", [block_of(text) for text in self.blocks])
         self._check_post()
-        _within("/trials", self.trials, 1, 100_000)
-        _within("/width", self.width, 1, 64)
-        _within("/threads", self.threads, 1, 256)
-        _within("/seed", self.seed, 0, 2**31 - 1)
-        _within("/calibration_samples", self.calibration_samples, 8, 100_000)
+        within("/trials", self.trials, 1, 100_000)
+        for more in self.extensions:
+            within("/extensions", more, 1, 100_000)
+        within("/rungs", len(self.rungs), 0, 8)
+        if list(self.rungs) != sorted({*self.rungs}) or any(not 0 <= r < self.recovery.steps for r in self.rungs):
+            raise SpecError("/rungs", f"{list(self.rungs)} must ascend from 0 or more to below recovery.steps")
+        within("/keep", self.keep, 0.01, 1.0)
+        within("/warm_start", len(self.warm_start), 0, 16)
+        once("/warm_start", self.warm_start)
+        within("/width", self.width, 1, 64)
+        within("/threads", self.threads, 1, 256)
+        within("/seed", self.seed, 0, 2**31 - 1)
+        within("/calibration_samples", self.calibration_samples, 8, 100_000)
         if stray := {limit.profile for limit in self.limits} - set(self.profiles):
             raise SpecError("/limits", f"profile {sorted(stray)[0]!r} is not among the search's profiles")
         if stray := set(self.calibrations) - set(self.profiles):
@@ -214,7 +117,7 @@ class SearchSpec:
     @property
     def block_sizes(self) -> tuple[tuple[int, int], ...]:
         """Rows and columns of the blocks."""
-        return tuple(_block(text) for text in self.blocks)
+        return tuple(block_of(text) for text in self.blocks)
 
     @property
     def post_steps(self) -> tuple[PostStep, ...]:
@@ -228,13 +131,10 @@ class SearchSpec:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "SearchSpec":
         """Inverse of `to_json`; raises SpecError, or TypeError on unknown keys."""
-        values: dict[str, Any] = _tuples(document)
-        values["task"] = ClassificationTask(**_tuples(document["task"]))
+        values: dict[str, Any] = as_tuples(document)
+        values["task"] = Task.from_json(document["task"])
         values["recovery"] = Recovery(**document["recovery"])
         values["limits"] = tuple(Limit(**limit) for limit in document["limits"])
+        values["budget"] = Budget(**document.get("budget", {}))
         values["post"] = tuple(Post(**post) for post in document.get("post", ()))
         return cls(**values)
-
-
-def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}

@@ -11,11 +11,18 @@ TrialRole = Literal["dense", "dense_recovered", "searched"]  # numbers 0, 1, 2..
 Split = Literal["validation", "test"]
 
 
+Metric = Literal["accuracy", "loss", "top5", "r2", "mae", "perplexity", "latency_ms", "throughput"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A number that came from running something. `fidelity` is the number of recovery steps behind it."""
+    """A number that came from running something. `fidelity` is the number of recovery steps behind it.
 
-    metric: Literal["accuracy", "loss", "latency_ms"]
+    `r2` and `mae` are a regression's; `throughput` is samples a second. `origin` says where the number was measured if
+    that was not the search itself: `{"by": "verify", "backend": "onnxruntime", ...}` or `{"by": "post", "who": ...}`.
+    """
+
+    metric: Metric
     value: float
     standard_error: float
     samples: int
@@ -23,6 +30,7 @@ class Measurement:
     fidelity: int
     split: Split | None = None
     profile: str | None = None  # for a measured latency: the device it was measured on
+    origin: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.search.trial import Split, TrialRole, TrialState
+from app.search.trial import Metric, Split, TrialRole, TrialState
 from app.store.ids import new_id
 from app.store.records import DatasetState, ModelState, ProfileState, SearchState
 
@@ -219,7 +219,7 @@ class Measurement(Base):
     id: Mapped[int] = mapped_column(GROWING, primary_key=True, autoincrement=True)
     trial_id: Mapped[str] = mapped_column(String(36), ForeignKey("trials.id"))
     position: Mapped[int]
-    metric: Mapped[Literal["accuracy", "loss", "latency_ms"]] = mapped_column(String(20))
+    metric: Mapped[Metric] = mapped_column(String(20))
     split: Mapped[Split | None] = mapped_column(String(20))
     profile_id: Mapped[str | None] = mapped_column(String(64))
     value: Mapped[float]
@@ -227,6 +227,7 @@ class Measurement(Base):
     samples: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
     fidelity: Mapped[int]
+    origin: Mapped[dict[str, Any] | None]  # where it was measured, if not in the search itself
 
 
 class FrontPoint(Base):

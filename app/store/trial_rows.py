@@ -74,7 +74,7 @@ def measurement_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
         for number in (measurement.value, measurement.standard_error):
             _require_finite(trial, f"{measurement.split or 'its'} {measurement.metric}", number)
         row = dict(vars(measurement))
-        row["profile_id"] = row.pop("profile")
+        row["profile_id"], row["origin"] = row.pop("profile"), plain(measurement.origin) or None
         rows.append({"trial_id": trial_id, "position": position, **row})
     return rows
 
@@ -145,7 +145,7 @@ def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial
 def _accuracies(s: Session, search_id: str) -> dict[tuple[int, Split], Measurement]:
     """The accuracies of a search by trial and split, at the highest fidelity; of equal ones the first, as in Trial."""
     t, m = tables.Trial, tables.Measurement
-    columns = (m.metric, m.value, m.standard_error, m.samples, m.seed, m.fidelity, m.split, m.profile_id)
+    columns = (m.metric, m.value, m.standard_error, m.samples, m.seed, m.fidelity, m.split, m.profile_id, m.origin)
     query = select(t.number, m.position, *columns).join(m, m.trial_id == t.id).where(t.search_id == search_id)
     rows: dict[tuple[int, Split], Row[*tuple[Any, ...]]] = {}
     for row in s.execute(query.where(m.metric == "accuracy", m.split.is_not(None))):
@@ -165,6 +165,7 @@ def _measurement(row: tables.Measurement | Row[*tuple[Any, ...]]) -> Measurement
         fidelity=row.fidelity,
         split=row.split,
         profile=row.profile_id,
+        origin=row.origin or {},
     )
 
 

@@ -15,7 +15,7 @@ from app.search.batches import Feed
 from app.search.data import Dataset
 from app.search.reference import train_digits
 from app.search.sources import prepare
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning import graphnet
 from pruning.convert import convert
 from pruning.graphnet import GraphNet
@@ -35,7 +35,7 @@ class World:
     net: GraphNet
     spec: ModelSpec
     dataset: Dataset
-    task: ClassificationTask
+    task: Task
     batch: int
     learning_rate: float
     tested: tuple[str, ...]
@@ -73,5 +73,5 @@ def make(name: str, shared: Path, folder: Path) -> None:
 def open_world(name: str, folder: Path) -> World:
     """What `make` wrote."""
     net, data = graphnet.load(folder / "model"), Dataset(folder / "data.zip")
-    task = ClassificationTask() if name == "digits" else ClassificationTask(mean=_MEAN, std=_STD)
+    task = Task() if name == "digits" else Task(mean=_MEAN, std=_STD)
     return World(name, net, trace(net), data, task, 64, 0.02, ("validation", "test"))

@@ -115,14 +115,14 @@ def test_layers_and_outputs_must_exist(world: World) -> None:
     document = refused(submit(world, frozen_layers=["stem", "bodi"]), "unknown_layer", "/frozen_layers/1")
     assert "body" in document["detail"]
     refused(submit(world, frozen_layers=[la.name for la in MODEL.layers]), "nothing_to_prune", "/frozen_layers")
-    refused(submit(world, task={"logits_output": 1}), "unknown_output", "/task/logits_output")
+    refused(submit(world, task={"output": 1}), "unknown_output", "/task/output")
 
 
 @pytest.mark.parametrize(
     ("meta", "task", "where"),
     [
         ({"input_shape": [3, 32, 32]}, {}, "/dataset"),
-        ({"classes": [str(n) for n in range(11)]}, {}, "/task/logits_output"),
+        ({"classes": [str(n) for n in range(11)]}, {}, "/task/output"),
         ({}, {"classes": ["cat", "dog"]}, "/task/classes"),
         ({}, {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}, "/task/mean"),
         ({}, {"classes": [str(n) for n in reversed(range(10))], "mean": [0.5], "std": [0.5]}, None),

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from app.search.batches import Feed, check_fit
 from app.search.data import Array, Dataset
 from app.search.errors import DatasetError
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning.layers import ModelSpec
 from tests.app.search.datasets import dataset, flat, images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 3, 4, 4), dtype=np.uint8)
-PLAIN = ClassificationTask()
+PLAIN = Task()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def model(inputs: tuple[int, ...] = (3, 4, 4), outputs: tuple[tuple[int, ...], .
 
 
 def test_pixels_are_scaled_then_normalised(data: Dataset) -> None:
-    task = ClassificationTask(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    task = Task(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     inputs, _ = Feed(data, "train", task).read(np.array([3, 5]))
     expected = (PIXELS[[3, 5]] / 255 - np.reshape(task.mean, (3, 1, 1))) / np.reshape(task.std, (3, 1, 1))
     assert inputs.dtype == torch.float32
@@ -43,9 +43,9 @@ def test_pixels_are_scaled_then_normalised(data: Dataset) -> None:
 def test_one_mean_goes_for_all_channels_and_features_have_their_own(tmp_path: Path) -> None:
     values = np.random.default_rng(1).normal(size=(60, 5)).astype(np.float32)
     data = dataset(tmp_path, values)
-    one, _ = Feed(data, "train", ClassificationTask(mean=(1.0,), std=(2.0,))).read(np.arange(4))
+    one, _ = Feed(data, "train", Task(mean=(1.0,), std=(2.0,))).read(np.arange(4))
     assert one.numpy() == pytest.approx((values[:4] - 1) / 2, abs=1e-6)
-    each = ClassificationTask(mean=(1.0, 2, 3, 4, 5), std=(1.0,) * 5)
+    each = Task(mean=(1.0, 2, 3, 4, 5), std=(1.0,) * 5)
     check_fit(data, each, model((5,)))
     own, _ = Feed(data, "train", each).read(np.arange(4))
     assert own.numpy() == pytest.approx(values[:4] - [1, 2, 3, 4, 5], abs=1e-6)
@@ -62,7 +62,7 @@ def test_a_batch_is_a_copy(data: Dataset) -> None:
 
 def test_labels_follow_the_order_of_the_models_outputs(data: Dataset) -> None:
     assert Feed(data, "train", PLAIN).read(np.arange(4))[1].tolist() == [0, 1, 2, 0]  # a b c a
-    turned = ClassificationTask(classes=("c", "a", "b"))
+    turned = Task(classes=("c", "a", "b"))
     assert Feed(data, "train", turned).read(np.arange(4))[1].tolist() == [1, 2, 0, 1]
 
 
@@ -131,7 +131,7 @@ def test_a_batch_larger_than_the_split_is_the_split(data: Dataset) -> None:
 
 def test_what_fits_passes(data: Dataset) -> None:
     check_fit(data, PLAIN, model())
-    check_fit(data, ClassificationTask(classes=("b", "c", "a"), logits_output=1), model(outputs=((7, 7), (5,))))
+    check_fit(data, Task(classes=("b", "c", "a"), output=1), model(outputs=((7, 7), (5,))))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_fits_passes(data: Dataset) -> None:
         ({}, {"outputs": ((2,),)}, "the data has 3 classes, but the model answers 2"),
         ({}, {"outputs": ((3, 9),)}, "the data has 3 classes, but the model answers 3x9"),
         ({}, {"outputs": ((),)}, "the model answers a scalar"),
-        ({"logits_output": 1}, {}, r"logits_output is 1, but the model has 1 output\(s\)"),
+        ({"output": 1}, {}, r"output is 1, but the model has 1 output\(s\)"),
         ({"classes": ("a", "b", "x")}, {}, r"task.classes names \['a', 'b', 'x'\], the data has \['a', 'b', 'c'\]"),
         ({"classes": ("a", "b")}, {}, "name each once"),
         ({"mean": (0.5,) * 4, "std": (1.0,) * 4}, {}, r"task.mean has 4 values for 3 channel\(s\)"),
@@ -150,7 +150,7 @@ def test_what_fits_passes(data: Dataset) -> None:
 )
 def test_misfits_name_both_sides(data: Dataset, task: dict[str, Any], other: dict[str, Any], message: str) -> None:
     with pytest.raises(DatasetError, match=message) as caught:
-        check_fit(data, ClassificationTask(**task), model(**other))
+        check_fit(data, Task(**task), model(**other))
     assert caught.value.failure.code == "dataset_mismatch"
     assert set(caught.value.failure.details) == {"data", "model"}
 

@@ -10,14 +10,14 @@ import torch
 from app.search.batches import Feed, check_fit
 from app.search.data import Dataset
 from app.search.sources import prepare
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning.graphnet import load
 from pruning.intake.reader import read_exported_program, write_model
 from pruning.trace import trace
 from tests.app.search.datasets import quiet
 
 CIFAR = Path(__file__).parents[4] / "shared" / "data" / "cifar10-jpeg"
-TASK = ClassificationTask(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+TASK = Task(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 pytestmark = [pytest.mark.shared, pytest.mark.skipif(not CIFAR.is_dir(), reason=f"{CIFAR} is not there")]
 

@@ -17,7 +17,7 @@ from app.search.data import Dataset, Prepared
 from app.search.errors import DatasetError, SearchFailed
 from app.search.evaluate import Assignment, Evaluation, Setting, evaluate
 from app.search.sources import prepare
-from app.search.spec import ClassificationTask, Recovery, SearchSpec
+from app.search.spec import Recovery, SearchSpec, Task
 from app.search.tasks import TASKS
 from app.search.trial import Measurement
 from pruning import apply, graphnet
@@ -305,7 +305,7 @@ def test_data_that_do_not_fit_the_model_are_refused_with_both_sides(world: World
 
 def test_the_task_of_classes_reorders_targets(world: World) -> None:
     order = tuple("9876543210")
-    turned = replace(SPEC, task=ClassificationTask(classes=order))
+    turned = replace(SPEC, task=Task(classes=order))
     plain = evaluate(world.setting(), Assignment(plan=DENSE, recovery_steps=0, seed=0), quiet)
     other = evaluate(world.setting(spec=turned), Assignment(plan=DENSE, recovery_steps=0, seed=0), quiet)
     assert of(plain, "loss", "test").value != of(other, "loss", "test").value

@@ -12,7 +12,7 @@ from app.search.batches import Feed, Shuffled
 from app.search.data import Dataset
 from app.search.reference import digits_accuracy, digits_model, train_digits
 from app.search.sources import prepare
-from app.search.spec import ClassificationTask
+from app.search.spec import Task
 from pruning.apply import RecoveryRun, prune
 from pruning.convert import convert
 from pruning.graphnet import GraphNet, load
@@ -95,7 +95,7 @@ def test_an_untrained_network_guesses() -> None:
 
 def test_recovery_on_the_digits_lowers_the_loss(digits: Dataset) -> None:
     torch.manual_seed(0)
-    batches = Feed(digits, "train", ClassificationTask()).shuffled(64, 0)
+    batches = Feed(digits, "train", Task()).shuffled(64, 0)
     config = RecoveryConfig(steps=20, learning_rate=0.05)
     losses = [step.loss for step in recover(digits_model(), batches, config, nn.functional.cross_entropy)]
     assert len(losses) == 20  # more than the 14 batches of one epoch
@@ -114,7 +114,7 @@ def test_the_trained_network_is_good_and_has_something_to_lose(tmp_path: Path, d
         layers = [layer.name for layer in taken.spec.layers if taken.spec.family_of(layer.name)]
         plan = PruningPlan(pruner="magnitude", patterns=dict.fromkeys(layers, pattern))
         run = RecoveryRun(
-            batches=Feed(digits, "train", ClassificationTask()).shuffled(64, 1),
+            batches=Feed(digits, "train", Task()).shuffled(64, 1),
             loss=nn.functional.cross_entropy,
             config=RecoveryConfig(steps=30),  # as in the demo
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.search.spec import ClassificationTask, Limit, Post, Recovery, SearchSpec, SpecError
+from app.search.spec import Limit, Post, Recovery, SearchSpec, SpecError, Task
 from pruning.plan import DKM, Int8
 
 LEAST: dict[str, Any] = {"model": "m", "dataset": "d", "profiles": ("p", "q")}
@@ -15,7 +15,7 @@ def test_json_is_its_inverse() -> None:
     spec = SearchSpec(
         **LEAST,
         name="näme",
-        task=ClassificationTask(classes=("b", "a"), mean=(0.1,), std=(0.2,)),
+        task=Task(classes=("b", "a"), mean=(0.1,), std=(0.2,)),
         patterns=("channel", "block", "kernel"),
         pruners=("spartan", "movement-soft"),
         blocks=("block4x1", "block16x16"),
@@ -51,7 +51,7 @@ def test_json_is_its_inverse() -> None:
         ({"blocks": ("block4x1", "block04x1")}, r"/blocks: names '\(4, 1\)' twice"),
         ({"post": (Post(kind="dkm", dim=2),)}, "/post: dkm stores runs of dim weights, which zeros of unstructured"),
         ({"post": (Post(kind="int8"), Post(kind="dkm"))}, "/post: post-steps int8 and dkm each say"),
-        ({"sampler": "grid"}, "/sampler: 'grid' is unknown"),
+        ({"sampler": "cmaes"}, "/sampler: 'cmaes' is unknown"),
         ({"sparsities": (0.5, 0.5)}, "/sparsities: names '0.5' twice"),
         ({"sparsities": (50,)}, "/sparsities: 50 is outside"),
         ({"sparsities": (float("nan"),)}, "/sparsities: nan is outside"),
@@ -72,11 +72,11 @@ def test_wrong_searches_name_the_place(wrong: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("part", "wrong", "field"),
     [
-        (ClassificationTask, {"mean": (0.5,)}, "/task/std"),
-        (ClassificationTask, {"mean": (0.5,), "std": (0.0,)}, "/task/std"),
-        (ClassificationTask, {"mean": (float("nan"),), "std": (1.0,)}, "/task/mean"),
-        (ClassificationTask, {"classes": ("a", "b", "a")}, "/task/classes"),
-        (ClassificationTask, {"logits_output": -1}, "/task/logits_output"),
+        (Task, {"mean": (0.5,)}, "/task/std"),
+        (Task, {"mean": (0.5,), "std": (0.0,)}, "/task/std"),
+        (Task, {"mean": (float("nan"),), "std": (1.0,)}, "/task/mean"),
+        (Task, {"classes": ("a", "b", "a")}, "/task/classes"),
+        (Task, {"output": -1}, "/task/output"),
         (Recovery, {"steps": -1}, "/recovery/steps"),
         (Recovery, {"learning_rate": float("inf")}, "/recovery/learning_rate"),
         (Post, {"kind": "int4"}, "/post"),

@@ -1,0 +1,25 @@
+"""The error table, in parts. Torch is imported where it is used."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.search.tasks.base import Answer, Report
+from app.search.tasks.base import setting as setting_of
+
+
+def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:  # noqa: ARG001 - makes no files
+    """The error of every option, one at a time."""
+    from app.search.batches import check_fit
+    from app.search.score import Scorer, read_options
+
+    setting = setting_of(payload)
+    check_fit(setting.dataset, setting.spec.task, setting.model)
+    calibration = setting.feed("calibration", setting.spec.calibration_samples)
+    scorer = Scorer(
+        net=setting.net,
+        spec=setting.model,
+        batches=list(calibration.in_order(128)),
+        output=setting.spec.task.output,
+    )
+    return {"errors": scorer.table(read_options(payload["options"]), report), "samples": len(calibration)}, {}
