@@ -14,26 +14,49 @@ from starlette.types import Lifespan
 from app import errors
 from app.api import (
     accelerators,
+    architectures,
     calibrations,
     datasets,
     docs_page,
+    estimates,
     events,
+    exports,
+    fleet,
     fronts,
     health,
+    measurements,
     models,
     openapi,
     profile_matches,
     profiles,
+    repricing,
     searches,
     trials,
 )
 from app.api.guard import BodyLimit, Guard, SecurityHeaders
 from app.api.service import API, open_service
-from app.pages import profile_views
+from app.pages import passport_views, profile_views
 from app.pages import views as pages
 from app.settings import Settings
 
-_NOUNS = (models, datasets, accelerators, profiles, profile_matches, calibrations, searches, trials, fronts, events)
+_NOUNS = (
+    models,
+    architectures,
+    datasets,
+    accelerators,
+    profiles,
+    profile_matches,
+    calibrations,
+    searches,
+    trials,
+    exports,
+    measurements,
+    fronts,
+    estimates,
+    fleet,
+    repricing,
+    events,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -88,6 +111,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(docs_page.router, include_in_schema=False)
     app.include_router(pages.router)
     app.include_router(profile_views.router)
+    app.include_router(passport_views.router)
     app.mount("/static", pages.STATIC, name="static")
 
 

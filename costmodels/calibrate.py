@@ -77,6 +77,10 @@ class Calibration:
         """A predicted total, calibrated."""
         return self.factor * predicted_ms + self.offset_ms
 
+    def raw_ms(self, calibrated_ms: float) -> float:
+        """Inverse of `latency_ms`: what was predicted before calibration."""
+        return (calibrated_ms - self.offset_ms) / self.factor
+
     @property
     def digest(self) -> str:
         """sha256 of the canonical JSON."""

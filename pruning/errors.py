@@ -6,6 +6,7 @@ PruningError
 ├── IntakeError      a model file that is refused
 ├── GroupError       channels that cannot be removed as asked
 ├── CalibrationError calibration that gives no usable statistics
+├── ExportError      a model that cannot be written in the form that was asked for
 ├── RecoveryError    training under masks that cannot go on
 └── ConstraintError  final weights that break what their plan promised
 
@@ -53,6 +54,12 @@ class RecoveryError(PruningError):
     """Training under masks that cannot go on: the batches ran out, or the loss is not finite."""
 
     code = "recovery"
+
+
+class ExportError(PruningError):
+    """A model that cannot be written in the form that was asked for."""
+
+    code = "export"
 
 
 class ConstraintError(PruningError):

@@ -16,10 +16,11 @@ from pruning.layers import ChannelGroup, ModelSpec
 from pruning.trace import shapes, single_shape
 
 Sides = dict[tuple[str, int], Tensor]  # (parameter, dimension) -> True for every index that stays
+Kept = Mapping[str, Tensor | Sequence[int]]  # the channels that stay, by group
 Shrinks = dict[tuple[str, str, int | None], int]  # (node, argument, index) -> by how much that size shrinks
 
 
-def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Sequence[int]]) -> GraphNet:
+def cut_channels(net: GraphNet, spec: ModelSpec, kept: Kept) -> GraphNet:
     """A smaller net with only the `kept` channels (indices, by group name) of each group.
 
     It computes what `net` does once every cut of the removed channels is zero; parametrizations bake.
@@ -27,20 +28,14 @@ def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Seq
     Raises:
         GroupError: a group that is unknown or cannot be cut, or indices that are none of its channels.
     """
-    alive = {name: _alive(_removable(spec, name), indices) for name, indices in kept.items()}
-    sides: Sides = {}
     shrinks: Shrinks = {}
-    known = {parameter.id: parameter.shape for parameter in net.document.parameters}
-    for name, stays in alive.items():
+    for name, indices in kept.items():
         group = _removable(spec, name)
-        for cut in group.cuts:
-            side = sides.setdefault((cut.parameter, cut.dim), torch.ones(known[cut.parameter][cut.dim]) > 0)
-            side[cut.offset : cut.offset + group.channels * cut.repeat] = stays.repeat_interleave(cut.repeat)
-        gone = int((~stays).sum())
+        gone = group.channels - len(indices)
         for fix in group.size_fixes:
             key = (fix.node, fix.argument, fix.index)
             shrinks[key] = shrinks.get(key, 0) + gone * fix.repeat
-    tensors = _sliced(tensors_of(net), sides)
+    tensors = _sliced(tensors_of(net), sides_of(net.document, spec, kept))
     smaller = GraphNet(shrunk(net.document, tensors, shrinks), tensors)
     try:
         shapes(smaller, 2)
@@ -49,21 +44,45 @@ def cut_channels(net: GraphNet, spec: ModelSpec, kept: Mapping[str, Tensor | Seq
     return smaller.train(net.training)
 
 
+def sides_of(document: GraphDocument, spec: ModelSpec, kept: Kept) -> Sides:
+    """Which indices of which tensors stay when groups keep only these channels; tensors that lose none are left out.
+
+    Raises:
+        GroupError: a group that is unknown or cannot be cut, or indices that are none of its channels.
+    """
+    known = {parameter.id: parameter.shape for parameter in document.parameters}
+    sides: Sides = {}
+    for name, indices in kept.items():
+        group = _removable(spec, name)
+        stays = _alive(group, indices)
+        for cut in group.cuts:
+            side = sides.setdefault((cut.parameter, cut.dim), torch.ones(known[cut.parameter][cut.dim]) > 0)
+            side[cut.offset : cut.offset + group.channels * cut.repeat] = stays.repeat_interleave(cut.repeat)
+    return sides
+
+
 def export_program(net: GraphNet, path: Path) -> None:
     """Write `net` in eval mode as a `.pt2` with a varying batch; `names.json` in it has the uploader's names.
 
     The program's parameters carry our identifiers: the uploader's words would end up in generated source.
     """
+    program = exported(net)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names this machine's files
+    names = {parameter.id: parameter.name for parameter in net.document.parameters}
+    torch.export.save(program, path, extra_files={"names.json": json.dumps(names)})
+
+
+def exported(net: GraphNet) -> torch.export.ExportedProgram:
+    """`net` in eval mode as an exported program with a varying batch, parametrizations baked; identifiers are ours."""
     tensors = tensors_of(net)
-    model = GraphNet(net.document, tensors).eval()  # parametrizations baked
+    model = GraphNet(net.document, tensors).eval()
     entries, tensor = net.document.inputs, next(iter(tensors.values()), torch.zeros(()))
     inputs = tuple(
         torch.zeros((2, *single_shape(entry)), dtype=DTYPES[entry.dtype], device=tensor.device) for entry in entries
     )
     batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(model, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)})
-    names = {parameter.id: parameter.name for parameter in net.document.parameters}
-    torch.export.save(program, path, extra_files={"names.json": json.dumps(names)})
+    return torch.export.export(model, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)})
 
 
 def named_state(net: GraphNet) -> dict[str, Tensor]:

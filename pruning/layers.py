@@ -49,6 +49,14 @@ class LayerSpec:
         return self.weights * self.positions * self.calls
 
     @property
+    def activations(self) -> int:
+        """Values that one sample makes here, over all calls."""
+        uses = self.positions * self.calls
+        if self.transposed:  # its positions are those of the input
+            uses = uses * prod(self.output_size) // prod(self.input_size)
+        return uses * self.out_channels
+
+    @property
     def transposed(self) -> bool:
         """True where dimension 0 of the weight is the inputs and dimension 1 the outputs of one group."""
         return self.op == "conv_transpose2d"
@@ -134,6 +142,11 @@ class ModelSpec:
     def macs(self) -> int:
         """Multiply-adds of one sample in the prunable layers."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def activations(self) -> int:
+        """Values that one sample makes in the prunable layers."""
+        return sum(layer.activations for layer in self.layers)
 
     def family_of(self, layer: str) -> tuple[ChannelGroup, ...]:
         """The removable groups that lose channels together with this layer's, as one share of each.

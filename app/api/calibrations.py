@@ -94,8 +94,7 @@ def _uncalibrated_ms(here: Service, profile_id: str, search_id: str, number: int
         pinned = calibrations.pinned(session, here.project_id, search.spec).get(profile_id)
     if pinned is None:
         return stored_ms
-    calibration = _calibration(pinned)
-    return (stored_ms - calibration.offset_ms) / calibration.factor
+    return _calibration(pinned).raw_ms(stored_ms)
 
 
 def _calibration(record: CalibrationRecord) -> Calibration:

@@ -1,4 +1,4 @@
-"""Datasets: the built-in digits, arrays (`.npz`) and zips of class folders; prepared by a worker."""
+"""Datasets: the built-in digits, or arrays, images, texts, tables and saved datasets as files; prepared by a worker."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -10,10 +10,16 @@ from app.api.schemas import DatasetOut, Page
 from app.api.service import After, Here, Id, Limit
 from app.api.uploads import receive, require_zip, title
 from app.errors import Problem
+from app.search.errors import DatasetError
 from app.store import artefacts, datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
-Kind = Literal["digits", "npz", "images"]
+Kind = Literal["digits", "npz", "images", "text", "table", "hf"]
+_ZIPS = {
+    "npz": "an .npz file, or a zip of x.npy and y.npy, is one",
+    "images": "a zip of class folders is one",
+    "hf": "a zip of the folder that save_to_disk writes is one",
+}
 
 
 @router.post("", status_code=202)
@@ -25,17 +31,21 @@ def add_dataset(
     name: Annotated[str, Form(max_length=200)] = "",
     options: Annotated[str, Form(max_length=10_000, description="a JSON object")] = "{}",
 ) -> DatasetOut:
-    """Register a dataset: `digits` (built in), `npz` (arrays, no pickle) or `images` (a zip of class folders)."""
-    wanted = _options(options)
+    """Register a dataset: `digits` (built in), or a file of one of the other kinds.
+
+    `npz`: arrays, never pickled. `images`: a zip of class folders. `text`, `table`: CSV or TSV, or a zip of one file a
+    split. `hf`: a zip of a saved Hugging Face dataset. Options that the kind does not take are answered with 422.
+    """
+    wanted = _options(kind, options)
     if (kind == "digits") != (file is None):
         detail = "digits are built in and take no file" if file else f"a dataset of kind {kind!r} needs a file"
         raise Problem(422, "file_mismatch", detail, pointer="/file")
-    if file is not None:
-        require_zip(file, "an .npz file or a zip of class folders is one")
+    if file is not None and kind in _ZIPS:
+        require_zip(file, _ZIPS[kind])
     stored = receive(here, file) if file is not None else None
     with here.database.begin() as session:
         if stored is not None:
-            artefacts.add(session, **stored.row(here.project_id, "dataset_upload", "application/zip"))
+            artefacts.add(session, **stored.row(here.project_id, "dataset_upload", "application/octet-stream"))
         record = datasets.add(
             session,
             project_id=here.project_id,
@@ -64,11 +74,17 @@ def get_dataset(here: Here, dataset_id: Id) -> DatasetOut:
         return views.dataset_out(datasets.get(session, here.project_id, dataset_id))
 
 
-def _options(text: str) -> dict[str, Any]:
+def _options(kind: str, text: str) -> dict[str, Any]:
+    from app.search.sources import SOURCES, Options  # with numpy, so only here
+
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise Problem(422, "invalid", 'options must be a JSON object such as {"seed": 0}', pointer="/options")
+    try:
+        Options.read(value, SOURCES[kind].takes)
+    except DatasetError as error:
+        raise Problem(422, "wrong_option", str(error), pointer="/options") from error
     return value

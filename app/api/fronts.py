@@ -10,7 +10,8 @@ from app.api.search_schemas import FrontOut
 from app.api.service import Here, Id, Service
 from app.api.uploads import safe_filename
 from app.errors import Problem
-from app.store import calibrations, fronts, profiles, searches, trials
+from app.search.judging import headline_of
+from app.store import calibrations, fronts, profiles, repricings, searches, trials
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["fronts"])
 _FIRST = "profile id; the search's first if left out"
@@ -18,13 +19,13 @@ Profile = Annotated[str | None, Query(max_length=64, pattern=r"^[!-~]+$", descri
 COLUMNS = (
     "number", "role", "on_front", "latency_ms", "low_ms", "high_ms", "latency_share", "accuracy",
     "accuracy_standard_error", "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources",
-    "derivations",
+    "derivations", "metric", "value", "standard_error", "test_value",
 )  # fmt: skip
 
 
 @router.get("/front")
 def get_front(here: Here, search_id: Id, profile: Profile = None) -> FrontOut:
-    """The front on one profile: accuracy against predicted latency, with both dense models and all other trials."""
+    """The front on one profile: the headline against predicted latency, with both dense models and all other trials."""
     return read_front(here, search_id, profile)
 
 
@@ -53,12 +54,13 @@ def read_front(here: Service, search_id: str, profile_id: str | None) -> FrontOu
     with here.database.read() as session:
         search = searches.get(session, here.project_id, search_id)
         chosen = profile_id or search.spec["profiles"][0]
-        if chosen not in search.spec["profiles"]:
-            known = ", ".join(search.spec["profiles"])
+        later = repricings.of_search(session, search_id)
+        if chosen not in (*search.spec["profiles"], *later):
+            known = ", ".join((*search.spec["profiles"], *later))
             raise Problem(404, "no_front", f"This search has no front on profile {chosen!r}; it has {known}.")
         profile = profiles.get(session, here.project_id, chosen)
-        pinned = search.spec.get("calibrations", {}).get(chosen)
+        pinned = later[chosen].calibration_id if chosen in later else search.spec.get("calibrations", {}).get(chosen)
         calibration = calibrations.get(session, here.project_id, pinned) if pinned else None
         numbers = [point.number for point in fronts.get(session, search_id, chosen)]
-        found = trials.for_front(session, search_id, chosen)
+        found = trials.for_front(session, search_id, chosen, headline_of(search.spec).metric)
         return views.front_out(search, profile, calibration, numbers, found)

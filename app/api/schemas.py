@@ -33,14 +33,35 @@ class ModelSummary(BaseModel):
     layers: int | None = Field(description="number of prunable layers, once ready")
     parameters: int | None
     macs: int | None = Field(description="multiply-adds of one sample in the prunable layers")
+    activations: int | None = Field(description="values that one sample makes in the prunable layers")
     upload_digest: str
+    request: dict[str, Any] | None = Field(description="architecture and config, or the graph chosen, if any")
     links: dict[str, str]
+
+
+class LayerSizes(BaseModel):
+    """What one prunable layer costs a sample."""
+
+    layer: str
+    weights: int
+    macs: int
+    activations: int = Field(description="values it makes, over all its calls")
 
 
 class ModelOut(ModelSummary):
     """A model with its spec: layers, channel groups, what cannot be pruned and why, what the export lost."""
 
+    sizes: list[LayerSizes]
     spec: dict[str, Any] | None
+
+
+class ArchitectureOut(BaseModel):
+    """An architecture that can be uploaded by name."""
+
+    name: str
+    library: str | None = Field(description="the package that has it; null for Espalier's own")
+    installed: bool = Field(description="whether that package is found where this answer was made")
+    fields: dict[str, dict[str, Any]] = Field(description="of the config: default, type and limits")
 
 
 class DatasetOut(BaseModel):

@@ -2,31 +2,52 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.estimate_schemas import SearchEstimateOut
 from app.api.schemas import FailureOut
 
 
+class MeasuredOut(BaseModel):
+    """What a trial is judged by, on validation and on test data: `metric` is its task's headline."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+    value: float | None
+    standard_error: float | None
+    test_value: float | None
+    test_standard_error: float | None
+    accuracy: float | None = Field(description="`value` where the task is classification, else null")
+    accuracy_standard_error: float | None
+    test_accuracy: float | None
+    samples: int | None
+
+
 class ProgressOut(BaseModel):
-    """How far a search is. `best_accuracy` is the best validation accuracy of a pruned trial so far."""
+    """How far a search is. `best` is the best validation value of a pruned trial so far, of the headline `metric`."""
+
+    metric: str
+    best: float | None
 
     done: int
     total: int
     failed: int
-    best_accuracy: float | None
+    best_accuracy: float | None = Field(description="`best` where the task is classification, else null")
     seconds_left: float | None
 
 
-class DenseOut(BaseModel):
+class DenseOut(MeasuredOut):
     """A dense model to compare with: as uploaded, or with the same recovery as the trials."""
 
     number: int
-    accuracy: float | None
-    accuracy_standard_error: float | None
-    test_accuracy: float | None
-    test_standard_error: float | None
-    samples: int | None
     latency_ms: dict[str, float] = Field(description="predicted, by profile id")
+
+
+class ExtendIn(BaseModel):
+    """How many trials more."""
+
+    model_config = ConfigDict(extra="forbid")
+    trials: int = Field(ge=1, le=100_000)
 
 
 class SearchSummary(BaseModel):
@@ -57,6 +78,7 @@ class SearchOut(SearchSummary):
     dense_recovered: DenseOut | None
     space: dict[str, Any] | None
     bound: dict[str, Any] | None
+    estimate: SearchEstimateOut | None = Field(description="null where a part was still being read at submission")
 
 
 class CostOut(BaseModel):
@@ -71,8 +93,8 @@ class CostOut(BaseModel):
     derivations: dict[str, float]
 
 
-class TrialSummary(BaseModel):
-    """A trial in the list: its plan in a word, its costs, its accuracy."""
+class TrialSummary(MeasuredOut):
+    """A trial in the list: its plan in a word, its costs, how good it is."""
 
     number: int
     role: Literal["dense", "dense_recovered", "searched"]
@@ -80,11 +102,6 @@ class TrialSummary(BaseModel):
     attempts: int
     pruner: str
     patterns: dict[str, int] = Field(description="number of layers by kind of pattern")
-    accuracy: float | None
-    accuracy_standard_error: float | None
-    test_accuracy: float | None
-    test_standard_error: float | None
-    samples: int | None
     costs: list[CostOut]
     failure: FailureOut | None
     links: dict[str, str]
@@ -143,7 +160,8 @@ class TrialOut(TrialSummary):
     plan: dict[str, Any]
     seed: int
     recovery_steps: int
-    measurements: list[dict[str, Any]]
+    measurements: list[dict[str, Any]] = Field(description="`origin` says where one comes from that was made later")
+    shipped: dict[str, str] | None = Field(description="when the team put it to use, and what it said of that")
     report: dict[str, Any]
     checks: dict[str, Any]
     macs_before: int | None
@@ -154,15 +172,13 @@ class TrialOut(TrialSummary):
     layers: list[LayerOut]
 
 
-class PointOut(BaseModel):
-    """A trial as a point of accuracy against predicted latency. Chosen on validation, scored on test."""
+class PointOut(MeasuredOut):
+    """A trial as a point of its headline against predicted latency. Chosen on validation, scored on test."""
 
     number: int
     role: str
-    accuracy: float
-    accuracy_standard_error: float
-    test_accuracy: float | None
-    test_standard_error: float | None
+    value: float
+    standard_error: float
     samples: int
     latency_ms: float
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
@@ -204,6 +220,8 @@ class FrontOut(BaseModel):
     source: str
     batch: int
     precision: str
+    metric: str = Field(description="the headline of the search's task, which the front is drawn with")
+    better: Literal["higher", "lower"]
     calibration: CalibrationNote | None
     dense: PointOut | None
     dense_recovered: PointOut | None

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from app.api.estimate_schemas import SearchEstimateOut
 from app.api.schemas import FailureOut
 from app.api.search_schemas import (
     CalibrationNote,
@@ -21,6 +22,8 @@ from app.api.search_schemas import (
 )
 from app.api.service import API
 from app.api.views import failure
+from app.search.judging import Headline, headline_of
+from app.search.passport import FILES
 from app.search.trial import Measurement, Trial
 from app.store.records import CalibrationRecord, FrontTrial, ProfileRecord, SearchProgress, SearchRecord
 from costmodels.calibrate import Calibration
@@ -40,13 +43,14 @@ def trial_links(search_id: str, trial: Trial) -> dict[str, str]:
     base = f"{API}/searches/{search_id}/trials/{trial.number}"
     page = f"/searches/{search_id}/trials/{trial.number}"
     files = file_links(search_id, trial.number, trial.files)
-    return {"self": base, "page": page, "search": f"{API}/searches/{search_id}", **files}
+    more = {"exports": f"{base}/exports", "requests": f"{base}/requests"}
+    return {"self": base, "page": page, "search": f"{API}/searches/{search_id}", **more, **files}
 
 
 def file_links(search_id: str, number: int, files: Mapping[str, str]) -> dict[str, str]:
     """Kind of file -> where to download it."""
     base = f"{API}/searches/{search_id}/trials/{number}/files"
-    return {kind: f"{base}/{kind}" for kind in ("weights", "model") if kind in files}
+    return {kind: f"{base}/{kind}" for kind in FILES if kind in files}
 
 
 def progress(search: SearchRecord, counts: SearchProgress, now: datetime | None = None) -> ProgressOut:
@@ -57,11 +61,15 @@ def progress(search: SearchRecord, counts: SearchProgress, now: datetime | None 
         begin = datetime.fromisoformat(counts.first_asked_at)
         elapsed_s = ((now or datetime.now(UTC)) - begin).total_seconds()
         left = max(0.0, elapsed_s / counts.done * (total - counts.done))
+    headline = headline_of(search.spec)
+    best = None if counts.best_quality is None else headline.value(counts.best_quality)
     return ProgressOut(
+        metric=headline.metric,
+        best=best,
         done=counts.done,
         total=total,
         failed=counts.failed,
-        best_accuracy=counts.best_accuracy,
+        best_accuracy=best if headline.metric == "accuracy" else None,
         seconds_left=left,
     )
 
@@ -92,14 +100,21 @@ def search_out(search: SearchRecord, counts: SearchProgress, dense: Sequence[Tri
         **vars(search_summary(search, counts)),
         spec=dict(search.spec),
         seed=search.seed,
-        dense=_dense(dense, "dense"),
-        dense_recovered=_dense(dense, "dense_recovered"),
+        dense=_dense(search, dense, "dense"),
+        dense_recovered=_dense(search, dense, "dense_recovered"),
         space=dict(search.space) if search.space else None,
         bound=dict(search.bound) if search.bound else None,
+        estimate=_estimate(search),
     )
 
 
-def trial_summary(search_id: str, trial: Trial) -> TrialSummary:
+def _estimate(search: SearchRecord) -> SearchEstimateOut | None:
+    if search.estimate is None:
+        return None
+    return SearchEstimateOut(predicted=dict(search.estimate), actual=dict(search.actual) if search.actual else None)
+
+
+def trial_summary(search: SearchRecord, trial: Trial) -> TrialSummary:
     """A trial for the list."""
     return TrialSummary(
         number=trial.number,
@@ -108,10 +123,10 @@ def trial_summary(search_id: str, trial: Trial) -> TrialSummary:
         attempts=trial.attempts,
         pruner=trial.plan.pruner,
         patterns=pattern_counts(pattern.kind for pattern in trial.plan.patterns.values()),
-        **_measured(trial),
+        **_measured(search, trial),
         costs=[CostOut(**asdict(cost)) for cost in trial.costs],
         failure=FailureOut(**asdict(trial.failure)) if trial.failure else None,
-        links=trial_links(search_id, trial),
+        links=trial_links(search.id, trial),
     )
 
 
@@ -128,7 +143,8 @@ def front_out(
     trials: Sequence[FrontTrial],
 ) -> FrontOut:
     """The stored front (`numbers`, by latency) on one profile, and every complete trial there."""
-    points = {point.number: point for point in _points(search.id, trials)}
+    points = {point.number: point for point in _points(search, trials)}
+    headline = headline_of(search.spec)
     document: Mapping[str, Any] = profile.document or {}
     by_role = {point.role: point for point in points.values() if point.role != "searched"}
     dense = by_role.get("dense")
@@ -139,6 +155,8 @@ def front_out(
         source=document.get("source", "measured"),
         batch=document.get("batch", search.spec["batch"]),
         precision=document.get("precision", search.spec["precision"]),
+        metric=headline.metric,
+        better=headline.better,
         calibration=calibration_note(calibration) if calibration else None,
         dense=dense,
         dense_recovered=by_role.get("dense_recovered"),
@@ -162,13 +180,14 @@ def calibration_note(record: CalibrationRecord) -> CalibrationNote:
     )
 
 
-def _points(search_id: str, trials: Sequence[FrontTrial]) -> list[PointOut]:
+def _points(search: SearchRecord, trials: Sequence[FrontTrial]) -> list[PointOut]:
+    headline = headline_of(search.spec)
     whole = next((trial.cost.latency_ms for trial in trials if trial.role == "dense"), None)
     return [
         PointOut(
             number=trial.number,
             role=trial.role,
-            **_accuracies(trial.validation, trial.test),
+            **_headline(headline, trial.validation, trial.test),
             latency_ms=trial.cost.latency_ms,
             low_ms=trial.cost.low_ms,
             high_ms=trial.cost.high_ms,
@@ -177,8 +196,8 @@ def _points(search_id: str, trials: Sequence[FrontTrial]) -> list[PointOut]:
             derivations=dict(trial.cost.derivations),
             pruner=trial.plan["pruner"],
             patterns=pattern_counts(pattern["kind"] for pattern in trial.plan["patterns"].values()),
-            page=f"/searches/{search_id}/trials/{trial.number}",
-            files=file_links(search_id, trial.number, trial.files),
+            page=f"/searches/{search.id}/trials/{trial.number}",
+            files=file_links(search.id, trial.number, trial.files),
         )
         for trial in trials
         if trial.state == "complete" and trial.validation is not None
@@ -200,34 +219,34 @@ def _limits(search: SearchRecord, profile_id: str, dense: PointOut | None) -> li
     return found
 
 
-def _dense(trials: Sequence[Trial], role: str) -> DenseOut | None:
+def _dense(search: SearchRecord, trials: Sequence[Trial], role: str) -> DenseOut | None:
     trial = next((trial for trial in trials if trial.role == role), None)
     if trial is None:
         return None
     latency_ms = {cost.profile: cost.latency_ms for cost in trial.costs}
-    return DenseOut(number=trial.number, latency_ms=latency_ms, **_measured(trial))
+    return DenseOut(number=trial.number, latency_ms=latency_ms, **_measured(search, trial))
 
 
-@dataclass(frozen=True)
-class _Missing:
-    value: None = None
-    standard_error: None = None
-    samples: None = None
+def _measured(search: SearchRecord, trial: Trial) -> dict[str, Any]:
+    headline = headline_of(search.spec)
+    metric = headline.metric
+    return _headline(headline, trial.value(metric, "validation"), trial.value(metric, "test"))
 
 
-_MISSING = _Missing()
-
-
-def _measured(trial: Trial) -> dict[str, Any]:
-    return _accuracies(trial.value("accuracy", "validation"), trial.value("accuracy", "test"))
-
-
-def _accuracies(on_validation: Measurement | None, on_test: Measurement | None) -> dict[str, Any]:
-    validation, test = on_validation or _MISSING, on_test or _MISSING
+def _headline(headline: Headline, validation: Measurement | None, test: Measurement | None) -> dict[str, Any]:
+    found = {
+        "value": validation.value if validation else None,
+        "standard_error": validation.standard_error if validation else None,
+        "test_value": test.value if test else None,
+        "test_standard_error": test.standard_error if test else None,
+    }
+    known = headline.metric == "accuracy"
     return {
-        "accuracy": validation.value,
-        "accuracy_standard_error": validation.standard_error,
-        "test_accuracy": test.value,
-        "test_standard_error": test.standard_error,
-        "samples": validation.samples,
+        "metric": headline.metric,
+        "better": headline.better,
+        **found,
+        "accuracy": found["value"] if known else None,
+        "accuracy_standard_error": found["standard_error"] if known else None,
+        "test_accuracy": found["test_value"] if known else None,
+        "samples": validation.samples if validation else None,
     }

@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from app.api import search_views as views
+from app.api.estimates import at_submission
 from app.api.schemas import Page
-from app.api.search_schemas import SearchOut, SearchSummary
+from app.api.search_schemas import ExtendIn, SearchOut, SearchSummary
 from app.api.service import After, Here, Id, Limit, Service
 from app.api.submit import check, pinned
 from app.api.views import page
@@ -19,7 +20,7 @@ from app.store.records import SearchProgress, SearchRecord
 router = APIRouter(prefix="/searches", tags=["searches"])
 State = Annotated[str | None, Query(pattern="^(queued|running|paused|succeeded|failed|cancelled)$")]
 Key = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
-NOTHING = SearchProgress(done=0, failed=0, asked=0, best_accuracy=None, first_asked_at=None)
+NOTHING = SearchProgress(done=0, failed=0, asked=0, best_quality=None, first_asked_at=None)
 
 
 @router.post("", status_code=202)
@@ -32,8 +33,11 @@ def submit_search(here: Here, response: Response, spec: SearchSpec, idempotency_
     if record is None:
         spec = pinned(here, spec)
         check(here, spec)
+        estimate = at_submission(here, spec)
         with here.database.begin() as session:  # the key is looked up again in there: two requests may race
             record = searches.add(session, project_id=here.project_id, spec=spec, idempotency_key=idempotency_key)
+            if estimate is not None:
+                record = searches.set_estimate(session, record.id, estimate)
     answer = _answer(here, record)
     response.headers["Location"] = answer.links["self"]
     return answer
@@ -64,6 +68,17 @@ def cancel_search(here: Here, search_id: Id) -> SearchOut:
         searches.request_cancel(session, here.project_id, search_id)
     with here.database.read() as session:
         record = searches.get(session, here.project_id, search_id)
+    return _answer(here, record)
+
+
+@router.post("/{search_id}/extend", status_code=202)
+def extend_search(here: Here, search_id: Id, body: ExtendIn) -> SearchOut:
+    """Ask for more trials: the search goes on where it stands, and its first trials stay as they are.
+
+    Not for one that failed or was cancelled; a new search can begin with its results (`warm_start`).
+    """
+    with here.database.begin() as session:
+        record = searches.extend(session, here.project_id, search_id, body.trials)
     return _answer(here, record)
 
 

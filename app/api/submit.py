@@ -4,17 +4,22 @@ What is not known yet (a model still being read, a profile still being measured)
 makes the same checks and fails the search with the same words.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 from app.api.service import Service
+from app.api.warm_start import check_warm_start
 from app.errors import Problem, pointer
+from app.search.errors import DatasetError
+from app.search.judging import fit
 from app.search.spec import SearchSpec
 from app.store import calibrations, datasets, models, profiles
 from app.store.errors import NotFound
 from app.store.records import CalibrationRecord, DatasetRecord, ModelRecord, ProfileRecord
+from pruning.intake.document import GraphDocument
 from pruning.layers import ModelSpec
 
 
@@ -50,12 +55,13 @@ def check(here: Service, spec: SearchSpec) -> None:
     _check_states(parts)
     _check_profiles(spec, parts.profiles)
     _check_calibrations(parts.calibrations)
+    check_warm_start(here, spec, parts.model, parts.dataset)
     if parts.model.spec is None:
         return
     model = ModelSpec.from_json(parts.model.spec)
     _check_layers(spec, model)
     if parts.dataset.meta is not None:
-        _check_data(spec, model, parts.dataset.meta)
+        _check_data(here, spec, model, parts)
     if all(profile.document is not None for profile in parts.profiles):
         _check_prices(spec, model, parts)
 
@@ -144,27 +150,21 @@ def _check_layers(spec: SearchSpec, model: ModelSpec) -> None:
         raise Problem(422, "unknown_output", detail, pointer="/task/output")
 
 
-def _check_data(spec: SearchSpec, model: ModelSpec, meta: Mapping[str, Any]) -> None:
-    """What `app.search` checks when it opens the arrays, said now."""
-    sample, classes = tuple(meta["input_shape"]), list(meta["classes"])
-    if sample != model.input_shape:
-        detail = f"The data's samples are {_by(sample)}, but the model takes {_by(model.input_shape)}."
-        raise Problem(422, "dataset_mismatch", detail, pointer="/dataset")
-    logits = model.output_shapes[spec.task.output]
-    if len(logits) != 1 or logits[0] < len(classes):
-        detail = f"The data has {len(classes)} classes, but that output of the model is {_by(logits)}."
-        raise Problem(422, "dataset_mismatch", detail, pointer="/task/output")
-    if spec.task.classes and sorted(spec.task.classes) != sorted(classes):
-        detail = f"The data's classes are {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}: name each once."
-        raise Problem(422, "dataset_mismatch", detail, pointer="/task/classes")
-    channels = sample[0] if len(sample) == 3 else 1
-    if len(spec.task.mean) not in (0, 1, channels):
-        detail = f"There are {len(spec.task.mean)} values for {channels} channels: give one, or one a channel."
-        raise Problem(422, "dataset_mismatch", detail, pointer="/task/mean")
+def _check_data(here: Service, spec: SearchSpec, model: ModelSpec, parts: Parts) -> None:
+    """What a worker checks when it opens the files, in the same words."""
+    try:
+        fit.check(spec.task, parts.dataset.meta or {}, model, _taken(here, parts.model))
+    except DatasetError as error:
+        raise Problem(422, error.code, str(error), pointer=error.details.get("field", "/dataset")) from error
 
 
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(str(size) for size in shape) or "a single number"
+def _taken(here: Service, model: ModelRecord) -> tuple[fit.Taken, ...]:
+    """What the model's graph takes; nothing is known where its file is out of reach, and a worker then says it."""
+    try:
+        with here.artefacts.open(model.graph_digest or "") as file:
+            return fit.taken(GraphDocument.from_json(json.load(file)))
+    except (NotFound, OSError, ValueError, LookupError):
+        return ()
 
 
 def _check_prices(spec: SearchSpec, model: ModelSpec, parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """A file on its way from a request into the artefact store. Names are text for people; nothing is opened here."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from fastapi import UploadFile
 
 from app.api.service import Service
 from app.errors import Problem
+from pruning.errors import IntakeError
+from pruning.intake.safetensors import read_header
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -52,6 +55,17 @@ def require_zip(upload: UploadFile, what: str) -> None:
     upload.file.seek(0)
     if head != b"PK\x03\x04":
         raise Problem(422, "not_a_zip", f"The file is no zip archive, but {what}.", pointer="/file")
+
+
+def require_safetensors(upload: UploadFile) -> None:
+    """Answer 422 at once if the header is not that of a safetensors file; its tensors are looked at by a worker."""
+    size = upload.file.seek(0, os.SEEK_END)
+    upload.file.seek(0)
+    try:
+        read_header(upload.file, size)
+    except IntakeError as error:
+        raise Problem(422, "not_safetensors", f"{str(error)[:1].upper()}{str(error)[1:]}.", pointer="/file") from error
+    upload.file.seek(0)
 
 
 def title(name: str, upload: UploadFile | None, fallback: str) -> str:

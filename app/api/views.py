@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from app.api.schemas import (
     DatasetOut,
     FailureOut,
+    LayerSizes,
     ModelOut,
     ModelSummary,
     Page,
@@ -50,14 +51,18 @@ def model_summary(record: ModelRecord) -> ModelSummary:
         layers=len(spec.layers) if spec else None,
         parameters=spec.parameter_count if spec else None,
         macs=spec.macs if spec else None,
+        activations=spec.activations if spec else None,
         upload_digest=record.upload_digest,
+        request=_plain(record.request),
         links={"self": f"{API}/models/{record.id}"},
     )
 
 
 def model_out(record: ModelRecord) -> ModelOut:
     """A model with its spec."""
-    return ModelOut(**vars(model_summary(record)), spec=_plain(record.spec))
+    layers = ModelSpec.from_json(record.spec).layers if record.spec else ()
+    sizes = [LayerSizes(layer=x.name, weights=x.weights, macs=x.macs, activations=x.activations) for x in layers]
+    return ModelOut(**vars(model_summary(record)), sizes=sizes, spec=_plain(record.spec))
 
 
 def dataset_out(record: DatasetRecord) -> DatasetOut:

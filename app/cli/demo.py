@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.console import out, say
 from app.cli.serve import WORKER_LEAVES_S, address, chosen, environment
-from app.cli.submit import settled, show
+from app.cli.submit import show
+from app.cli.upload import settled
 from app.settings import Settings
 
 if TYPE_CHECKING:

@@ -60,17 +60,20 @@ def health(url: Url = LOCAL) -> None:
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="package.module:factory or file.py:factory, called without arguments")],
-    target: Annotated[Path, typer.Argument(help="file to write, .pt2")],
+    source: Annotated[str, typer.Argument(help="file.py:factory, package.module:factory, or an architecture's name")],
+    target: Annotated[Path, typer.Argument(help="file to write: .pt2, or .safetensors for an architecture")],
     shapes: Annotated[
-        list[str], typer.Option("--input", help="shape of one sample, such as 3x32x32; repeat for more inputs")
-    ],
-    weights: Annotated[Path | None, typer.Option(help="weights to load first (.safetensors)")] = None,
+        list[str] | None,
+        typer.Option("--input", help="one sample: 3x32x32; 128:30522 for 128 whole numbers below 30522; repeat"),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="to load first: .safetensors, or a state dict (.pt)")] = None,
+    config: Annotated[str, typer.Option(help="of an architecture: JSON, or a .json file")] = "",
+    mode: Annotated[str | None, typer.Option(help="train or eval; train where that can be had, if left out")] = None,
 ) -> None:
     """Make an uploadable file from a module of your own. Your code runs here, on your side, and nowhere else."""
     from app.cli import convert as conversion
 
-    conversion.run(source, target, shapes, weights)
+    conversion.run(source, target, conversion.Wish(inputs=shapes or (), weights=weights, config=config, mode=mode))
 
 
 @app.command()
@@ -93,6 +96,25 @@ def front(
         for found in fronts:
             out().print(tables.front_table(found))
         out().print(handle.url, markup=False, highlight=False)
+
+
+@app.command()
+def extend(
+    search: Annotated[str, typer.Argument(help="id of a search that runs or succeeded")],
+    trials: Annotated[int, typer.Argument(min=1, help="how many trials more")],
+    wait: Annotated[bool, typer.Option(help="wait for the end and print the fronts")] = True,
+    url: Url = LOCAL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for more trials of a search; those that were run stay as they are."""
+    from app.cli import submit as submission
+
+    with connected(url, token) as client:
+        handle = client.search(search).extend(trials)
+        if wait:
+            handle.wait()
+        submission.show(handle, as_json=as_json)
 
 
 def _listing(noun: str) -> None:
@@ -128,7 +150,9 @@ def demo(
 
 def _register_submit() -> None:
     from app.cli.submit import submit
+    from app.cli.upload import upload
 
+    app.command()(upload)
     app.command()(submit)
 
 
@@ -140,7 +164,31 @@ def _register_profile() -> None:
     app.add_typer(profile)
 
 
+def _register_export() -> None:
+    from app.cli.export import apply, export
+
+    app.command()(export)
+    app.command()(apply)
+
+
+def _register_fleet() -> None:
+    from app.cli.fleet import fleet, reprice
+
+    app.command()(fleet)
+    app.command()(reprice)
+
+
 _register_submit()
+def _register_verify() -> None:
+    from app.cli.verify import ship, verify
+
+    app.command()(verify)
+    app.command()(ship)
+
+
+_register_fleet()
+_register_export()
+_register_verify()
 _register_profile()
 __all__ = ["app", "fail"]
 

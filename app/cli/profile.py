@@ -123,7 +123,7 @@ def _plain(text: str) -> str:
 
 
 def _measured_there(model: str, wish: Mapping[str, Any], url: str, token: str | None) -> Profile:
-    from app.cli.submit import settled
+    from app.cli.upload import settled
 
     if "/" in model or "." in model or not model:
         raise fail(f"there is no model file {model!r}")

@@ -1,8 +1,5 @@
 """`espalier submit`: files on this machine to a finished front, in one command."""
 
-import tempfile
-import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.console import LOCAL, AsJson, Token, Url, connected, fail, out, print_json, say
+from app.cli.dataset import DataKind, DataOptions, DataWish, Task, read_options, upload_dataset
+from app.cli.fleet import show_estimate
+from app.cli.upload import Architecture, Config, Graph, how_to_read, settled
 
 if TYPE_CHECKING:
     from app.client import Client, Search
 
-_PENDING = frozenset({"uploaded", "inspecting", "preparing", "requested", "measuring"})
 Many = list[str] | None
 
 
 def submit(
-    model: Annotated[str, typer.Argument(help="exported program (.pt2), or the id of an uploaded model")],
-    dataset: Annotated[str, typer.Option(help="'digits', an .npz file, a folder or zip of class folders, or an id")],
+    model: Annotated[str, typer.Argument(help="exported program (.pt2), weights, or the id of an uploaded model")],
+    dataset: Annotated[
+        str,
+        typer.Option(help="'digits', an .npz, .tsv or .csv file, a folder or zip of images, arrays or texts, or an id"),
+    ],
     profile: Annotated[
         list[str], typer.Option(help="accelerator name, file of any tool, 'measure', or an id; repeat for more")
     ],
@@ -38,6 +40,16 @@ def submit(
     limit: Annotated[Many, typer.Option(help="share of dense, 0.5, or milliseconds, 4.2ms; on all profiles")] = None,
     acknowledge: Annotated[Many, typer.Option(help="batch, precision, coverage or ambiguity; repeat")] = None,
     wait: Annotated[bool, typer.Option(help="wait for the end and print the fronts")] = True,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="say what it would take and reach; submit nothing")
+    ] = False,
+    task: Task = "classification",
+    augment: Annotated[Many, typer.Option(help="flip, crop, rotate, colour or erase training images; repeat")] = None,
+    data_kind: DataKind = "",
+    data_options: DataOptions = "",
+    architecture: Architecture = "",
+    config: Config = "",
+    graph: Graph = "",
     url: Url = LOCAL,
     token: Token = None,
     as_json: AsJson = False,
@@ -52,17 +64,29 @@ def submit(
         "precision": precision,
         "trials": trials,
         "seed": seed,
-        "task": {"mean": numbers(mean, "--mean"), "std": numbers(std, "--std"), "classes": _words(classes)},
+        "task": {
+            "kind": task,
+            "augment": list(augment or []),
+            "mean": numbers(mean, "--mean"),
+            "std": numbers(std, "--std"),
+            "classes": _words(classes),
+        },
         "frozen_layers": list(freeze or []),
         "acknowledge": list(acknowledge or []),
         **({"patterns": list(pattern)} if pattern else {}),
         **({"recovery": {"steps": steps}} if steps is not None else {}),
     }
+    wish = how_to_read(architecture, config, graph)
+    asked = "" if task == "classification" else task
+    data = DataWish(seed=seed, kind=data_kind, task=asked, options=read_options(data_options))
     with connected(url, token) as client:
-        spec["model"] = _model(client, model)
-        spec["dataset"] = _dataset(client, dataset, seed)
+        spec["model"] = _model(client, model, wish)
+        spec["dataset"] = upload_dataset(client, dataset, data)
         spec["profiles"] = [_profile(client, text, spec) for text in profile]
         spec["limits"] = [read_limit(text) | {"profile": key} for text in limit or [] for key in spec["profiles"]]
+        if estimate:
+            show_estimate(client.estimate_search(spec), as_json=as_json)
+            return
         search = client.submit_search(spec)
         say(f"search {search.id} is at {search.url}")
         if wait:
@@ -87,30 +111,12 @@ def show(search: "Search", *, as_json: bool = False) -> None:
         say(f"{search.state}: {search.url}")
 
 
-def _model(client: "Client", text: str) -> str:
+def _model(client: "Client", text: str, wish: Mapping[str, Any]) -> str:
     path = Path(text)
     if not path.is_file():
         return str(client.get_model(_known_id(text, "model file"))["id"])
     say(f"uploading {path.name}")
-    return settled(client.upload_model(path), client.get_model, "model")
-
-
-def _dataset(client: "Client", text: str, seed: int) -> str:
-    path = Path(text)
-    options = {"seed": seed}
-    if text == "digits":
-        found = client.add_dataset("digits", options=options)
-    elif path.is_dir():
-        say(f"packing and uploading {path.name}")
-        with tempfile.TemporaryDirectory() as folder:
-            packed = pack(path, Path(folder) / f"{path.absolute().name}.zip")
-            found = client.add_dataset("images", packed, name=path.absolute().name, options=options)
-    elif path.is_file():
-        say(f"uploading {path.name}")
-        found = client.add_dataset("npz" if path.suffix == ".npz" else "images", path, options=options)
-    else:
-        return str(client.get_dataset(_known_id(text, "dataset"))["id"])
-    return settled(found, client.get_dataset, "dataset")
+    return settled(client.upload_model(path, **wish), client.get_model, "model")
 
 
 def _profile(client: "Client", text: str, spec: Mapping[str, Any]) -> str:
@@ -144,32 +150,6 @@ def _from_file(client: "Client", path: Path, spec: Mapping[str, Any]) -> dict[st
 def _precision(client: "Client", accelerator: str, spec: Mapping[str, Any]) -> dict[str, str]:
     known: Sequence[str] = client.get_accelerator(accelerator)["precisions"]
     return {"precision": spec["precision"]} if spec["precision"] in known else {"precision": known[0]}
-
-
-def settled(document: Mapping[str, Any], get: Any, noun: str) -> str:
-    """The id of something that a worker must look at first, once it has; a refusal ends the command."""
-    told = False
-    begin = time.monotonic()
-    while document["state"] in _PENDING:
-        if not told and time.monotonic() - begin > 2.0:
-            say(f"waiting for a worker: {noun} {document['name']} is {document['state']} ...")
-            told = True
-        time.sleep(0.3)
-        document = get(document["id"])
-    if document["state"] == "refused":
-        raise fail(f"the {noun} was refused: {(document['failure'] or {}).get('reason', 'no reason was stored')}")
-    return str(document["id"])
-
-
-def pack(folder: Path, target: Path) -> Path:
-    """A folder of class folders as a zip; hidden files and links are left out."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.is_file() and not path.is_symlink() and not hidden:
-                archive.write(path, inside.as_posix())
-    return target
 
 
 def read_limit(text: str) -> dict[str, float]:

@@ -6,6 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from app.pages.words import reading
+
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "models": ("id", "name", "state", "layers", "parameters", "macs", "created_at"),
     "datasets": ("id", "name", "kind", "state", "created_at"),
@@ -28,8 +30,9 @@ def _shown(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, Mapping):
-        best = value.get("best_accuracy")
-        return f"{value['done']}/{value['total']}" + (f", best {best:.1%}" if best is not None else "")
+        best = value.get("best")
+        done = f"{value['done']}/{value['total']}"
+        return done if best is None else f"{done}, best {reading(best, value['metric'])}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -54,8 +57,8 @@ def _cells(point: Mapping[str, Any], name: str) -> list[Text]:
         name,
         f"{point['latency_ms']:.4g} ms{_interval(point)}",
         _share(point["latency_share"]),
-        _accuracy(point["accuracy"], point["accuracy_standard_error"]),
-        _accuracy(point["test_accuracy"], point["test_standard_error"]),
+        reading(point["value"], point["metric"], point["standard_error"] or 0.0),
+        reading(point["test_value"], point["metric"], point["test_standard_error"] or 0.0),
         point["pruner"] if pruned else "",
         ", ".join(f"{count} {kind}" for kind, count in point["patterns"].items()),
     )
@@ -65,12 +68,6 @@ def _cells(point: Mapping[str, Any], name: str) -> list[Text]:
 def _interval(point: Mapping[str, Any]) -> str:
     ends = (point["low_ms"], point["high_ms"])
     return "" if None in ends else " ({}–{})".format(*(f"{e:.3g}" if e < 1000 else f"{e:.0f}" for e in ends))
-
-
-def _accuracy(value: float | None, standard_error: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} ± {100 * (standard_error or 0.0):.1f} %"
 
 
 def _share(value: float) -> str:

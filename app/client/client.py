@@ -12,14 +12,14 @@ import httpx2
 
 from app.client.handles import Search
 from app.client.http import DEFAULT_URL, ApiError, Connection, checked, download
-from app.client.profiles import Profiles
+from app.client.measurements import Measurements
 from app.client.sse import Event, parse
 
 Json = dict[str, Any]
 _V1 = "/api/v1"
 
 
-class Client(Profiles):
+class Client(Measurements):
     """Talks to a service. Everything it answers is plain lists and dicts, as in the OpenAPI document (`/docs`).
 
     Usage:
@@ -47,9 +47,25 @@ class Client(Profiles):
         """Who is there. Raises ApiError or httpx2.TransportError if nobody is."""
         return dict(self.connection.get("/healthz"))
 
-    def upload_model(self, path: str | Path, name: str = "") -> Json:
-        """Upload an exported program (`.pt2`)."""
-        return self._upload("/models", Path(path), {"name": name})
+    def upload_model(
+        self,
+        path: str | Path,
+        name: str = "",
+        *,
+        architecture: str = "",
+        config: Mapping[str, Any] | None = None,
+        graph: str = "",
+    ) -> Json:
+        """Upload an exported program (`.pt2`; `graph` names one of several in it), or weights (`.safetensors`) of an
+        architecture by name.
+        """
+        said = json.dumps(dict(config)) if config else ""
+        fields = {"name": name, "architecture": architecture, "config": said, "graph": graph}
+        return self._upload("/models", Path(path), fields)
+
+    def list_architectures(self) -> Json:
+        """What can be uploaded by name, and what may be said of each."""
+        return self._get("architectures")
 
     def list_models(self, *, limit: int = 50, after: str | None = None) -> Json:
         """A page of models, newest first: {"items": [...], "next": ...}."""
@@ -62,7 +78,7 @@ class Client(Profiles):
     def add_dataset(
         self, kind: str, path: str | Path | None = None, *, name: str = "", options: Mapping[str, Any] | None = None
     ) -> Json:
-        """Register a dataset: "digits", or "npz" or "images" with a file (images: a zip of class folders)."""
+        """Register a dataset: "digits", or of another kind with a file: "npz", "images", "text", "table", "hf"."""
         fields = {"kind": kind, "name": name, "options": json.dumps(dict(options or {}))}
         return self._upload("/datasets", Path(path) if path is not None else None, fields)
 
@@ -105,6 +121,11 @@ class Client(Profiles):
         path = f"{_V1}/searches/{search_id}/cancel"
         return dict(self.connection.send("POST", path, repeatable=True).json())
 
+    def extend_search(self, search_id: str, trials: int) -> Json:
+        """Ask for more trials of a search."""
+        path = f"{_V1}/searches/{search_id}/extend"
+        return dict(self.connection.send("POST", path, json={"trials": trials}).json())
+
     def list_trials(
         self, search_id: str, *, limit: int = 50, after: int | str | None = None, state: str | None = None
     ) -> Json:
@@ -116,7 +137,7 @@ class Client(Profiles):
         return self._get(f"searches/{search_id}/trials/{number}")
 
     def download_trial_file(self, search_id: str, number: int, kind: str, path: str | Path) -> Path:
-        """Download "weights" or "model" of a trial to `path`; it appears there only when it is whole."""
+        """Download a file of a trial ("weights", "model", or what was exported) to `path`, whole or not at all."""
         return download(self.connection, f"{_V1}/searches/{search_id}/trials/{number}/files/{kind}", Path(path))
 
     def get_front(self, search_id: str, profile: str | None = None) -> Json:

@@ -84,6 +84,11 @@ class Search:
         """One trial with its per-layer table."""
         return self._client.get_trial(self.id, number)
 
+    def extend(self, trials: int) -> "Search":
+        """Ask for so many trials more; `wait` waits for them too."""
+        self.document = self._client.extend_search(self.id, trials)
+        return self
+
     def cancel(self) -> "Search":
         """Ask for its end."""
         self.document = self._client.cancel_search(self.id)

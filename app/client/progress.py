@@ -21,10 +21,10 @@ def duration(seconds: float | None) -> str:
 def describe(document: dict[str, Any]) -> str:
     """Where a search stands, in a line."""
     progress = document["progress"]
-    best = progress["best_accuracy"]
+    metric, best = progress["metric"], progress["best"]
     return (
         f"{document['phase'] or document['state']}"
-        f" · best accuracy {'–' if best is None else f'{best:.1%}'}"
+        f" · best {metric} {'–' if best is None else f'{best:.1%}' if metric == 'accuracy' else f'{best:.4g}'}"
         f" · {duration(progress['seconds_left'])} left"
     )
 

@@ -1,5 +1,6 @@
 """One claimed search from its claim to its end, in a thread of its own."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
@@ -7,8 +8,9 @@ import structlog
 
 from app.jobs.failures import failure_of
 from app.jobs.lease import Lease, LeaseLost, StoreAway
-from app.jobs.problem import Parts, build_problem, find_parts, score_key
-from app.jobs.recorder import Recorder
+from app.jobs.problem import Parts, build_problem, find_parts, option_key, score_key
+from app.jobs.recorder import Keys, Recorder
+from app.jobs.remembering import memory_of
 from app.jobs.shared import Desk, Stopped
 from app.search.events import Phase, PhaseStarted
 from app.search.run import run
@@ -53,10 +55,13 @@ class Following(Thread):
         log = _log.bind(search=self.search.id)
         try:
             state, failure = self._follow()
+            while state is not None and (longer := self._recorder.finish(state, failure)) is not None:
+                log.info("extended")
+                self.search, self._recorder = longer, Recorder(self._lease, self._blobs, longer)
+                state, failure = self._follow()
             if state is None:
                 log.info("left")
                 return
-            self._recorder.finish(state, failure)
             log.info("ended", state=state, code=failure.code if failure else None)
         except LeaseLost:
             log.warning("left: another coordinator has taken over")
@@ -97,8 +102,15 @@ class Following(Thread):
 
     def _drain(self, parts: Parts) -> None:
         problem = build_problem(self.search, parts, self._blobs, self._cache)
-        key = score_key(self.search, parts)
+        keys = Keys(table=score_key(self.search, parts), options=option_key(self.search, parts))
         history = self._lease.read(lambda s: trials.history(s, self.search.id))
-        known = self._lease.read(lambda s: scores.get(s, key))
-        for event in run(problem, self._desk, history=history, scores=known):
-            self._recorder.store(event, score_key=key)
+        known = self._lease.read(lambda s: scores.get(s, keys.table) or scores.options(s, keys.options.key))
+        memory = self._lease.read(lambda s: memory_of(s, self.search, parts))
+        events = run(problem, self._desk, history, known, memory, elapsed_s=self._elapsed_s)
+        for event in events:
+            self._recorder.store(event, keys)
+
+    def _elapsed_s(self) -> float:
+        """Since it was first claimed, or claimed again after an extension."""
+        began = self.search.started_at
+        return (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds() if began else 0.0

@@ -1,7 +1,7 @@
-"""Models to inspect, datasets to prepare, profiles to measure: each is a task, and its outcome a row.
+"""Models to inspect, datasets to prepare, profiles to measure, work on single trials: each is a task and a row.
 
-The three differ in little, and the little is in `nouns`. What dies is tried again, what fails is refused with
-its reason; nothing is lost when the coordinator dies, because the row still says what is to be done.
+They differ in little, and the little is in `nouns` and `trial_requests`. What dies is tried again, what fails is refused
+with its reason; nothing is lost when the coordinator dies, because the row still says what is to be done.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from app.jobs.lease import Lease, Session, StoreAway
 from app.jobs.nouns import NOUNS, Noun
 from app.jobs.recorder import add_files, drop_files, store_files
 from app.jobs.shared import Desk
+from app.jobs.trial_requests import REQUESTS
 from app.search.executor import Outcome, Progress, Task
 from app.search.trial import Failure
 from app.store import events
@@ -33,7 +34,7 @@ class _Pending:
 
 
 class Intake:
-    """Follows the three nouns through their tasks. Used by one thread."""
+    """Follows the nouns through their tasks. Used by one thread."""
 
     def __init__(self, lease: Lease, blobs: ArtefactStore, desk: Desk, cache: Path) -> None:
         self._lease, self._blobs, self._desk, self._cache = lease, blobs, desk, cache
@@ -41,7 +42,7 @@ class Intake:
 
     def look(self) -> None:
         """Submit what waits and is not under way."""
-        for noun in NOUNS:
+        for noun in (*NOUNS, *REQUESTS):
             for record in self._lease.read(noun.waiting):
                 if _task_id(noun, record) not in self._pending:
                     self._begin(noun, record)

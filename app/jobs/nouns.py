@@ -33,7 +33,7 @@ class Noun:
 
 
 def _inspect(_: Lease, blobs: ArtefactStore, cache: Path, record: ModelRecord) -> Mapping[str, Any]:
-    return {"upload": str(blobs.local_path(record.upload_digest, cache))}
+    return {"upload": str(blobs.local_path(record.upload_digest, cache)), **(record.request or {})}
 
 
 def _prepare(_: Lease, blobs: ArtefactStore, cache: Path, record: DatasetRecord) -> Mapping[str, Any]:

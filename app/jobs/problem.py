@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from app.jobs.failures import KnownFailure
 from app.jobs.lease import Session
+from app.search.error_table import RULE, error_key
 from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
@@ -16,13 +17,13 @@ from app.search.trial import Failure
 from app.store import calibrations, datasets, models, profiles
 from app.store.blobs import ArtefactStore
 from app.store.records import CalibrationRecord, DatasetRecord, ModelRecord, ProfileRecord, SearchRecord
+from app.store.scores import ScoreKey
 from costmodels.base import CostModel
 from costmodels.calibrate import Calibrated, Calibration
 from costmodels.catalogue import check_deployment, cost_model
 from costmodels.profile import Profile
 from pruning.layers import ModelSpec
 
-_SCORE_RULE = 1  # raise it when the meaning of a score changes: old tables are then not found any more
 _SCORE_FIELDS = (
     "task",
     "patterns",
@@ -34,6 +35,8 @@ _SCORE_FIELDS = (
     "threads",
     "seed",
     "calibration_samples",
+    "error_table",
+    "budget",
 )
 
 
@@ -88,6 +91,8 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
         SpecError, CostModelError: what was submitted does not fit together.
     """
     spec = SearchSpec.from_json(search.spec)
+    train = _there(parts.dataset.meta)["splits"]["train"]
+    spec = replace(spec, recovery=spec.recovery.in_steps(train))
     model = ModelSpec.from_json(_there(parts.model.spec))
     digests = {
         "graph": parts.model.graph_digest,
@@ -106,17 +111,30 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
 
 
 def score_key(search: SearchRecord, parts: Parts) -> str:
-    """sha256 of all that decides the error table: weights, data, options (so profiles too), rule and seed."""
+    """sha256 of all that decides the error table: weights, data, options (so profiles too), rule and seed.
+
+    A table that began with what other models lost is its search's own.
+    """
     asked = {
-        "rule": _SCORE_RULE,
+        "rule": RULE,
         "graph": parts.model.graph_digest,
         "weights": parts.model.weights_digest,
         "data": parts.dataset.arrays_digest,
         "profiles": [profile.digest for profile in parts.profiles],
         "calibrations": {profile: found.id for profile, found in parts.calibrations.items()},
         "spec": {name: search.spec.get(name) for name in _SCORE_FIELDS},
+        "pooled": search.id if search.spec.get("pooled") else None,
     }
     return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def option_key(search: SearchRecord, parts: Parts) -> ScoreKey:
+    """Under which the errors of single options are kept: no device and no list of options is part of it."""
+    spec = SearchSpec.from_json(search.spec)
+    weights = _there(parts.model.weights_digest)
+    digests = {"graph": _there(parts.model.graph_digest), "weights": weights}
+    key = error_key(spec, digests | {"data": _there(parts.dataset.arrays_digest)})
+    return ScoreKey(key=key, weights_digest=weights, how=spec.error_table)
 
 
 def _there(value: Any) -> Any:

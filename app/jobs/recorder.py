@@ -1,7 +1,7 @@
 """What happens in one search, written down: each event of `app.search.run` in a transaction of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,18 @@ MEDIA_TYPES: Mapping[str, str] = {
     "weights": "application/vnd.safetensors",
     "model": "application/zip",
     "arrays": "application/zip",
+    "state": "application/zip",
+    "passport": "application/json",
 }
 _UNFINISHED = ("queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Under which a search's error table, and the errors of single options, are kept for all searches."""
+
+    table: str
+    options: scores.ScoreKey
 
 
 class Recorder:
@@ -29,32 +39,40 @@ class Recorder:
         self._lease, self._blobs, self._search = lease, blobs, search
         self._profiles: Sequence[str] = tuple(search.spec["profiles"])
 
-    def store(self, event: happened.Event, *, score_key: str = "") -> None:
-        """Write one event; files are in the artefact store before a row names them.
-
-        `score_key` names the search's error table in the cache that all searches share.
-        """
+    def store(self, event: happened.Event, keys: Keys | None = None) -> None:
+        """Write one event; files are in the artefact store before a row names them. Scores need their keys."""
         if isinstance(event, happened.TrialFinished):
             self._finished(event)
         elif isinstance(event, happened.ScoresReady):
-            document = event.document
-            self._lease.write(lambda s: scores.put(s, score_key, document))
+            table, document = _given(keys).table, event.document
+            self._lease.write(lambda s: scores.put(s, table, document))
+        elif isinstance(event, happened.OptionsScored):
+            options, errors, samples = _given(keys).options, event.errors, event.samples
+            self._lease.write(lambda s: scores.put_options(s, options, errors, samples))
         else:
             self._lease.write(lambda s: self._write(s, event))
+            if isinstance(event, happened.TrialMeasured):
+                drop_files(event.files)
 
-    def finish(self, state: str, failure: Failure | None = None) -> None:
-        """Write the end of the search; trials that did not get to theirs are stopped with it."""
+    def finish(self, state: str, failure: Failure | None = None) -> SearchRecord | None:
+        """Write the end of the search; trials that did not get to theirs are stopped with it.
+
+        Nothing is written if it succeeded and was extended meanwhile: then the search as it is now is returned.
+        """
         document = asdict(failure) if failure else None
 
-        def write(s: Session) -> None:
+        def write(s: Session) -> SearchRecord | None:
+            if state == "succeeded" and (longer := searches.extended(s, self._search)) is not None:
+                return longer
             for trial in trials.history(s, self._search.id):
                 if trial.state in _UNFINISHED:
                     why = Failure(code="search_ended", reason=f"The search was over ({state}) before this trial")
                     trials.record(s, self._search.id, trial.evolve(state="stopped", failure=why))
             searches.finish(s, self._search.id, state=state, failure=document)
             self._tell(s, "search", {"state": state, "failure": document})
+            return None
 
-        self._lease.write(write)
+        return self._lease.write(write)
 
     def _write(self, s: Session, event: happened.Event) -> None:
         search_id = self._search.id
@@ -77,6 +95,15 @@ class Recorder:
             case happened.TrialStarted(number=number, attempt=attempt):
                 trials.set_running(s, search_id, number, attempt)
                 self._tell(s, "trial", {"number": number, "state": "running", "attempt": attempt})
+            case happened.TrialMeasured(trial=trial):
+                trials.measured(s, search_id, trial)
+                self._tell(s, "trial", _shown(trial))
+            case happened.TrialsPromoted(trials=promoted):
+                trials.promote(s, search_id, promoted)
+                for trial in promoted:
+                    self._tell(s, "trial", _shown(trial))
+            case happened.SearchEnded(because=because, text=text):
+                self._tell(s, "ended", {"because": because, "text": text})
 
     def _finished(self, event: happened.TrialFinished) -> None:
         stored = store_files(self._blobs, event.files)
@@ -129,3 +156,9 @@ def _shown(trial: Trial) -> dict[str, Any]:
         "latency_ms": {cost.profile: cost.latency_ms for cost in trial.costs},
         "failure": asdict(trial.failure) if trial.failure else None,
     }
+
+
+def _given(keys: Keys | None) -> Keys:
+    if keys is None:
+        raise LookupError("scores were to be stored without their keys")
+    return keys

@@ -1,18 +1,18 @@
 """The front as an SVG drawn on the server: what the page shows before its script runs, without it, and in reports.
 
 Marks, here and in the script's figure: hollow = predicted latency, solid = measured; the line joins the front, with
-one standard error of the accuracy; faint dots are dominated trials; a cross is the dense model as uploaded, a plus the
+one standard error; better is up; faint dots are dominated trials; a cross is the dense model as uploaded, a plus the
 dense model with the trials' recovery.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
 from markupsafe import Markup
 
-from app.pages.words import interval, milliseconds, percent
+from app.pages.words import interval, is_share, metric_words, milliseconds, reading
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 16, 50
 BASELINES = (("dense", "×"), ("dense_recovered", "+"))
@@ -57,9 +57,11 @@ def front_svg(front: Mapping[str, Any], width: int = 860, height: int = 440) -> 
             '<svg viewBox="0 0 {} {}" role="img" aria-label="No trial is complete yet">'
             '<text class="title" x="50%" y="50%" text-anchor="middle">No trial is complete yet.</text></svg>'
         ).format(width, height)
-    x, y = _scales(shown, width, height)
+    x, y = _scales(front, width, height)
     parts = [_frame(x, y, front, height), _lines(front, x, y), _marks(front, x, y)]
-    label = f"Accuracy against latency on {front['profile_name']}, {len(front['points'])} points on the front"
+    what = metric_words(front["metric"])
+    label = f"{what} against latency on {front['profile_name']}, {len(front['points'])} points on the front"
+    label = label[0].upper() + label[1:]
     return Markup('<svg viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>').format(
         width, height, label, Markup("").join(parts)
     )
@@ -80,12 +82,16 @@ def _drawable(front: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*front["trials"], *front["points"], *baselines]
 
 
-def _scales(points: Sequence[Mapping[str, Any]], width: int, height: int) -> tuple[Axis, Axis]:
-    slowest = max(p["latency_ms"] for p in points)
-    worst, best = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
-    room = max(best - worst, 0.02) * 0.08
-    x = Axis(0.0, slowest * 1.05, _LEFT, width - _RIGHT)
-    return x, Axis(max(0.0, worst - room), min(1.0, best + room), height - _BOTTOM, _TOP)
+def _scales(front: Mapping[str, Any], width: int, height: int) -> tuple[Axis, Axis]:
+    points = _drawable(front)
+    x = Axis(0.0, max(p["latency_ms"] for p in points) * 1.05, _LEFT, width - _RIGHT)
+    low, high = min(p["value"] for p in points), max(p["value"] for p in points)
+    if is_share(front["metric"]):
+        room = max(high - low, 0.02) * 0.08
+        return x, Axis(max(0.0, low - room), min(1.0, high + room), height - _BOTTOM, _TOP)
+    room = max(high - low, abs(high) * 0.02, 1e-6) * 0.08
+    ends = (height - _BOTTOM, _TOP) if front["better"] == "higher" else (_TOP, height - _BOTTOM)
+    return x, Axis(low - room, high + room, *ends)
 
 
 def _frame(x: Axis, y: Axis, front: Mapping[str, Any], height: int) -> Markup:
@@ -95,14 +101,16 @@ def _frame(x: Axis, y: Axis, front: Mapping[str, Any], height: int) -> Markup:
     )
     row = Markup(
         '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
-        '<text x="{3}" y="{4}" text-anchor="end">{5:.6g}%</text>'
+        '<text x="{3}" y="{4}" text-anchor="end">{5}</text>'
     )
     title = Markup('<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>')
     upright = Markup('<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>')
-    parts = [column.format(x(t), y.start, y.end, y.start + 18, t) for t in x.ticks()]
-    parts += [row.format(x.start, x.end, y(t), x.start - 8, y(t) + 4, 100 * t) for t in y.ticks()]
+    parts = [column.format(x(t), y.start, y.end, max(y.start, y.end) + 18, t) for t in x.ticks()]
+    share = is_share(front["metric"])
+    ticks = [(t, f"{100 * t:.6g}%" if share else f"{t:.6g}") for t in y.ticks()]
+    parts += [row.format(x.start, x.end, y(t), x.start - 8, y(t) + 4, said) for t, said in ticks]
     parts.append(title.format((x.start + x.end) / 2, height - 8, latency_title(front)))
-    parts.append(upright.format((y.start + y.end) / 2, "accuracy (validation)"))
+    parts.append(upright.format((y.start + y.end) / 2, f"{metric_words(front['metric'])} (validation)"))
     return Markup("").join(parts)
 
 
@@ -111,12 +119,12 @@ def _lines(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     for key, _ in BASELINES:
         if front.get(key):
             line = Markup('<line class="{}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>')
-            parts.append(line.format(key, x.start, x.end, y=y(front[key]["accuracy"])))
+            parts.append(line.format(key, x.start, x.end, y=y(front[key]["value"])))
     for limit in front["limits"]:
         if limit["latency_ms"] <= x.high:
             line = Markup('<line class="limit" x1="{x}" x2="{x}" y1="{}" y2="{}"/>')
             parts.append(line.format(y.start, y.end, x=x(limit["latency_ms"])))
-    path = " ".join(f"{x(p['latency_ms'])},{y(p['accuracy'])}" for p in front["points"])
+    path = " ".join(f"{x(p['latency_ms'])},{y(p['value'])}" for p in front["points"])
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
     return Markup("").join(parts)
 
@@ -124,27 +132,27 @@ def _lines(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
 def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     """Dominated trials are one path of dots of no length: ten thousand of them stay one light element."""
     aside = {p["number"] for p in front["points"]} | {front[key]["number"] for key, _ in BASELINES if front.get(key)}
-    dots = (f"M{x(t['latency_ms'])} {y(t['accuracy'])}h0" for t in front["trials"] if t["number"] not in aside)
+    dots = (f"M{x(t['latency_ms'])} {y(t['value'])}h0" for t in front["trials"] if t["number"] not in aside)
     marks = [Markup('<path class="dominated" d="{}"/>').format("".join(dots))]
     for key, mark in BASELINES:
         if point := front.get(key):
             text = Markup('<text class="baseline {}" x="{}" y="{}" text-anchor="middle">{}</text>')
-            marks.append(text.format(key, x(point["latency_ms"]), y(point["accuracy"]) + 6, mark))
-    marks += [_point(p, x, y) for p in front["points"]]
+            marks.append(text.format(key, x(point["latency_ms"]), y(point["value"]) + 6, mark))
+    marks += [_point(p, front["metric"], x, y) for p in front["points"]]
     return Markup("").join(marks)
 
 
-def _point(p: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
-    error = p.get("accuracy_standard_error") or 0.0
-    low, high = max(p["accuracy"] - error, y.low), min(p["accuracy"] + error, y.high)
-    said = f"trial {p['number']}: {percent(p['accuracy'])} at {milliseconds(p['latency_ms'])} ms"
+def _point(p: Mapping[str, Any], metric: str, x: Axis, y: Axis) -> Markup:
+    error = p.get("standard_error") or 0.0
+    low, high = max(p["value"] - error, y.low), min(p["value"] + error, y.high)
+    said = f"trial {p['number']}: {reading(p['value'], metric)} at {milliseconds(p['latency_ms'])} ms"
     said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip()
     return Markup(
         '<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><a href="{page}" aria-label="{said}">'
         '<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'
     ).format(
         x=x(p["latency_ms"]),
-        y=y(p["accuracy"]),
+        y=y(p["value"]),
         low=y(low),
         high=y(high),
         page=p["page"],

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from math import floor, log10
 
+_METRICS = {"r2": "R²", "top5": "top-5 accuracy", "mae": "mean absolute error"}
+_SHARES = frozenset({"accuracy", "top5"})
 _PATTERNS = {"nm": "N:M"}
 _ROLES = {"dense": "dense as uploaded", "dense_recovered": "dense, same recovery", "searched": "searched"}
 
@@ -17,6 +19,25 @@ def plus_minus(share: float | None, standard_error: float | None) -> str:
     if share is None:
         return "–"
     return percent(share) if standard_error is None else f"{100 * share:.1f} ± {100 * standard_error:.1f}%"
+
+
+def metric_words(metric: str) -> str:
+    """What a trial is judged by, in words."""
+    return _METRICS.get(metric, metric)
+
+
+def reading(value: float | None, metric: str, standard_error: float | None = None) -> str:
+    """A metric's value, with its standard error where that is given: shares in percent, others in four digits."""
+    if metric in _SHARES:
+        return plus_minus(value, standard_error)
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if standard_error is None else f"{value:.4g} ± {standard_error:.2g}"
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of samples, from 0 to 1."""
+    return metric in _SHARES
 
 
 def decimals(values: Iterable[float]) -> int:
@@ -71,6 +92,8 @@ def held(value: object) -> str:
 FILTERS = {
     "percent": percent,
     "plus_minus": plus_minus,
+    "metric_words": metric_words,
+    "reading": reading,
     "decimals": decimals,
     "milliseconds": milliseconds,
     "interval": interval,

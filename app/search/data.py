@@ -1,25 +1,28 @@
 """Datasets in one form: a stored zip of `.npy` arrays and `meta.json`, mapped into memory, never unpickled.
 
-`inputs.npy` is `n x ...` (uint8 pixels or float32), `labels.npy` int64 `n`, and `<split>.npy` the sample numbers of
-each split. Splits never overlap: `train` and `calibration` for recovery and scoring, `validation` to choose on, `test`
-to report on. `app.search.sources` makes this form.
+`inputs.npy` is `n x ...` (uint8 pixels, float32, or whole numbers such as token ids), further inputs of the model are
+`inputs_1.npy` and so on, and `<split>.npy` holds the sample numbers of each split. `labels.npy` has the targets: int64
+`n` for classes, float32 `n` or `n x k` for numbers, int64 `n x t` for tokens. Splits never overlap: `train` and
+`calibration` for recovery and scoring, `validation` to choose on, `test` to report on. `app.search.sources` makes it.
 """
 
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from app.search.errors import refused
+from app.search.spool import Array, Spool
 
 SPLITS = ("train", "calibration", "validation", "test")
 MAX_CALIBRATION = 4096  # more would only be taken away from training
-Array = npt.NDArray[Any]
+Rows = Array | Spool
+
+_MOST_COUNTED = 1000  # classes, whose samples meta.json counts one by one
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,31 @@ class Shares:
         few, half = self._few(train_count), test_count // 2
         return _named(train[few:], train[:few], test[:half], test[half:])
 
+    def split_all(self, train_count: int, validation_count: int, test_count: int) -> dict[str, Array]:
+        """Divide samples whose three sets are given, one after another: only calibration is taken, from train."""
+        train = np.random.default_rng(self.seed).permutation(train_count)
+        few = self._few(train_count)
+        end = train_count + validation_count
+        validation, test = np.arange(train_count, end), np.arange(end, end + test_count)
+        return _named(train[few:], train[:few], validation, test)
+
+    def split_as_given(self, total: int, given: Mapping[str, int]) -> dict[str, Array]:
+        """Divide samples of which `given` were named train, validation or test, in this order; none: all at random.
+
+        Raises:
+            DatasetError: some were, and none of them train, or nothing to judge on.
+        """
+        counts = [given.get(name, 0) for name in ("train", "validation", "test")]
+        train, validation, test = counts
+        if not any(counts):
+            return self.split(total)
+        if not train or not validation + test:
+            named = [name for name, count in given.items() if count]
+            raise refused(f"samples are named {named} alone: give train and test as well, or name none of them")
+        if validation and test:
+            return self.split_all(train, validation, test)
+        return self.split_given(train, validation + test)
+
     def _few(self, count: int) -> int:
         return min(round(count * self.calibration), MAX_CALIBRATION)
 
@@ -67,33 +95,88 @@ def _named(train: Array, calibration: Array, validation: Array, test: Array) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What a source yields: all samples, and who is in which split."""
+    """What a source yields: all samples, and who is in which split. No `classes` for numbers and tokens.
 
-    inputs: Array
-    labels: Array
+    `more_inputs` are further inputs by name; `stated` is what else people must know, such as the tokenizer.
+    """
+
+    inputs: Rows
+    labels: Rows
     splits: Mapping[str, Array]
     classes: tuple[str, ...]
     source: str
+    input_name: str = "input"
+    more_inputs: Mapping[str, Rows] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        taken = np.zeros(len(self.inputs), dtype=np.int8)
+        for part in self.splits.values():
+            np.add.at(taken, part, 1)
+        if (taken > 1).any():
+            raise refused(f"sample {int((taken > 1).argmax())} is in two splits: give each to one")
+
+    @property
+    def targets(self) -> Literal["classes", "numbers", "tokens"]:
+        """What the labels are."""
+        if self.classes:
+            return "classes"
+        return "numbers" if self.labels.dtype.kind == "f" else "tokens"
+
+    def with_stated(self, **more: Any) -> "Prepared":
+        """The same, with more that people must know."""
+        return replace(self, stated={**self.stated, **more})
 
     def meta(self) -> dict[str, Any]:
         """What people and checks need to know without opening the arrays."""
+        named = {self.input_name: self.inputs, **self.more_inputs}
         return {
+            "targets": self.targets,
             "classes": list(self.classes),
             "splits": {name: len(part) for name, part in self.splits.items()},
+            "inputs": [
+                {"name": name, "shape": list(rows.shape[1:]), "dtype": str(rows.dtype)} for name, rows in named.items()
+            ],
             "input_shape": list(self.inputs.shape[1:]),
             "input_dtype": str(self.inputs.dtype),
+            "target_shape": list(self.labels.shape[1:]),
             "source": self.source,
+            "notes": list(self.notes),
+            **self._counted(),
+            **self.stated,
         }
+
+    def _counted(self) -> dict[str, Any]:
+        """Samples a class and split, or the mean and the variance of the training numbers, a column each."""
+        if self.targets == "classes" and len(self.classes) <= _MOST_COUNTED:
+            labels = np.asarray(self.labels)
+            counts = {n: np.bincount(labels[part], minlength=len(self.classes)) for n, part in self.splits.items()}
+            return {"class_counts": {name: found.tolist() for name, found in counts.items()}}
+        if self.targets == "numbers":
+            values = np.asarray(self.labels, dtype=np.float64)[self.splits["train"]].reshape(
+                len(self.splits["train"]), -1
+            )
+            return {"target_mean": values.mean(axis=0).tolist(), "target_variance": values.var(axis=0).tolist()}
+        return {}
 
     def write(self, path: Path) -> None:
         """Write the stored zip."""
-        arrays = {"inputs": self.inputs, "labels": self.labels.astype(np.int64), **self.splits}
+        further = {f"inputs_{n}": rows for n, rows in enumerate(self.more_inputs.values(), start=1)}
+        arrays: dict[str, Rows] = {"inputs": self.inputs, **further, "labels": self.labels, **self.splits}
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             stamp = (1980, 1, 1, 0, 0, 0)  # so that the same data has the same digest
             archive.writestr(zipfile.ZipInfo("meta.json", stamp), json.dumps(self.meta(), sort_keys=True))
-            for name, array in arrays.items():
+            for name, rows in arrays.items():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", stamp), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                    _save(rows, member)
+
+
+def _save(rows: Rows, file: IO[bytes]) -> None:
+    if isinstance(rows, Spool):
+        rows.save(file)
+    else:
+        np.lib.format.write_array(file, np.ascontiguousarray(rows), allow_pickle=False)
 
 
 class Dataset:
@@ -104,13 +187,16 @@ class Dataset:
         with zipfile.ZipFile(path) as archive:
             self.meta: dict[str, Any] = json.loads(archive.read("meta.json"))
             offsets = {info.filename: _data_offset(path, info) for info in archive.infolist()}
+        count = len(self.meta.get("inputs", [None]))
+        further = tuple(_mapped(path, offsets[f"inputs_{number}.npy"]) for number in range(1, count))
         self.inputs = _mapped(path, offsets["inputs.npy"])
-        self.labels = np.array(_mapped(path, offsets["labels.npy"]))
+        self.all_inputs: tuple[Array, ...] = (self.inputs, *further)
+        self.labels = _mapped(path, offsets["labels.npy"])  # of tokens, as large as the inputs
         self._splits = {name: np.array(_mapped(path, offsets[f"{name}.npy"])) for name in SPLITS}
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; label `k` means `classes[k]`."""
+        """Class names; label `k` means `classes[k]`. None for numbers and tokens."""
         return tuple(self.meta["classes"])
 
     def numbers(self, split: str) -> Array:

@@ -1,28 +1,30 @@
 """One trial: prune, recover, bake, cut, measure. A pure function of its arguments, at a fixed thread count.
 
-Accuracy and loss are measured on validation data, to choose on, and on test data, to report; always on the physically
-smaller model, which is first shown to agree with the masked one.
+What the task's judge reads is measured on validation data, to choose on, and on test data, to report; always on the
+physically smaller model, which is first shown to agree with the masked one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import sqrt
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from app.search.batches import Feed
+from app.search.batches import Batch, Feed
 from app.search.data import Dataset
 from app.search.errors import SearchFailed
+from app.search.judging import Judge, judge_of
+from app.search.judging.fit import Taken, taken
+from app.search.prefetch import Prefetched
 from app.search.recovering import recovery_config
-from app.search.score import logits_of
 from app.search.spec import SearchSpec
 from app.search.trial import Measurement, Split
 from pruning.apply import Pruned, Pruning, RecoveryRun
 from pruning.export import cut_channels
+from pruning.feed import call
 from pruning.graphnet import GraphNet
 from pruning.layers import ModelSpec
 from pruning.plan import PruningPlan
@@ -31,7 +33,8 @@ Report = Callable[[float, str], None]
 _EVALUATION_BATCH = 250
 _CALIBRATION_BATCH = 128
 _SOLVING = 0.3  # of the progress, where there is something to solve
-_AGREEMENT = 1e-4  # of the largest logit: masked and smaller model sum in different orders
+_MEASURED: tuple[Split, Split] = ("validation", "test")
+_AGREEMENT = 1e-4  # of the largest output: masked and smaller model sum in different orders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +46,23 @@ class Setting:
     dataset: Dataset
     spec: SearchSpec
 
+    @cached_property
+    def judge(self) -> Judge:
+        """What its models are judged by."""
+        return judge_of(self.spec.task, self.dataset.meta)
+
+    @cached_property
+    def takes(self) -> tuple[Taken, ...]:
+        """The inputs of its models."""
+        return taken(self.net.document)
+
     def feed(self, split: str, limit: int | None = None) -> Feed:
         """A split of the data as this model wants it."""
-        return Feed(self.dataset, split, self.spec.task, limit)
+        return Feed(self.dataset, split, self.spec.task, limit, self.takes)
 
     def logits(self, answer: Any) -> Tensor:
-        """The logits among the model's outputs."""
-        return logits_of(answer, self.spec.task.output)
+        """The judged one among the model's outputs."""
+        return self.judge.judged(answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +84,31 @@ class Evaluation:
     smaller: GraphNet
 
 
+@dataclass
+class Passes:
+    """Samples that went through a model, a forward pass counted once and one with its backward pass three times."""
+
+    total: int = 0
+
+    def of(self, batches: Iterable[Batch], each: int = 1) -> "Counted":
+        """The batches, counted as they are used."""
+        return Counted(batches, self, each)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Batches that count their samples as they are used; can be gone through again where those can."""
+
+    batches: Iterable[Batch]
+    passes: Passes
+    each: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            self.passes.total += self.each * len(batch[1])
+            yield batch
+
+
 def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evaluation:
     """Run one trial.
 
@@ -78,9 +116,10 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
         PruningError: the plan does not fit, the recovery diverges, or a constraint is broken on the final weights.
         SearchFailed: masked and smaller model disagree.
     """
+    passes = Passes()
     with deterministic(assignment.seed):
         if assignment.recovery_steps or assignment.plan.patterns:
-            pruned = _pruned(setting, assignment, report)
+            pruned = _pruned(setting, assignment, passes, report)
         else:
             pruned = Pruning(setting.net, setting.model, assignment.plan, assignment.seed).finish()
         masked = pruned.net
@@ -88,65 +127,53 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
         smaller = cut_channels(masked, setting.model, pruned.kept)
         difference = _disagreement(setting, masked, smaller)
         report(0.9, "measuring")
-        found = [m for split in ("validation", "test") for m in measure(setting, smaller, split, assignment)]
+        found = [m for split in _MEASURED for m in measure(setting, smaller, split, assignment, passes)]
+    told = _report(setting.model, assignment.plan, pruned, smaller, difference)
     return Evaluation(
         measurements=tuple(found),
-        report=_report(setting.model, assignment.plan, pruned, smaller, difference),
+        report=told | {"sample_passes": passes.total},
         masked=masked,
         smaller=smaller,
     )
 
 
-def _pruned(setting: Setting, assignment: Assignment, report: Report) -> Pruned:
+def _pruned(setting: Setting, assignment: Assignment, passes: Passes, report: Report) -> Pruned:
     spec = setting.spec
     run = Pruning(setting.net, setting.model, assignment.plan, assignment.seed)
     calibration = setting.feed("calibration", spec.calibration_samples).in_order(_CALIBRATION_BATCH)
     solved = 0.0  # of the progress
-    for number, layer in enumerate(run.solve(calibration), start=1):
+    for number, layer in enumerate(run.solve(passes.of(calibration)), start=1):
         solved = _SOLVING * number / max(1, len(assignment.plan.patterns))
         report(solved, f"solved layer {layer.name}")
-    config = recovery_config(spec, assignment.recovery_steps)
-    batches = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
-
-    def loss(answer: Any, targets: Tensor) -> Tensor:
-        return cross_entropy(setting.logits(answer), targets)
-
-    for step in run.recover(RecoveryRun(batches=batches, loss=loss, config=config, seed=assignment.seed)):
+    config = recovery_config(spec, assignment.recovery_steps, setting.net.document, setting.judge.judged)
+    shuffled = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
+    batches = passes.of(Prefetched(shuffled), each=3)
+    recovery = RecoveryRun(batches=batches, loss=setting.judge.loss, config=config, seed=assignment.seed)
+    for step in run.recover(recovery):
         if step.step % 10 == 0:
             report(solved + (0.9 - solved) * step.step / step.steps, f"recovery step {step.step} of {step.steps}")
     # at random: only the first batches are read, and in order those of image folders hold but a few classes
     statistics = setting.feed("calibration").shuffled(spec.recovery.batch, assignment.seed)
-    return run.finish(statistics=statistics)
+    return run.finish(statistics=passes.of(statistics))
 
 
-def measure(setting: Setting, net: nn.Module, split: Split, assignment: Assignment) -> list[Measurement]:
-    """Accuracy and cross-entropy on a split, with standard errors."""
-    right, losses = classified(setting, net, setting.feed(split).in_order(_EVALUATION_BATCH))
-    count = len(losses)
-    accuracy, loss = float(right.double().mean()), float(losses.mean())
-    common = Measurement(
-        metric="accuracy",
-        value=accuracy,
-        standard_error=sqrt(accuracy * (1 - accuracy) / count),
-        samples=count,
-        seed=assignment.seed,
-        fidelity=assignment.recovery_steps,
-        split=split,
-    )
-    spread = float(losses.std(unbiased=True)) / sqrt(count) if count > 1 else 0.0
-    return [common, replace(common, metric="loss", value=loss, standard_error=spread)]
-
-
-@torch.no_grad()
-def classified(setting: Setting, net: nn.Module, batches: Any) -> tuple[Tensor, Tensor]:
-    """For every sample whether the class was right (bool), and its cross-entropy (float64)."""
-    net.eval()
-    right, losses = [], []
-    for inputs, targets in batches:
-        logits = setting.logits(net(inputs)).double()
-        right.append(logits.argmax(dim=1) == targets)
-        losses.append(cross_entropy(logits, targets, reduction="none"))
-    return torch.cat(right), torch.cat(losses)
+def measure(
+    setting: Setting, net: nn.Module, split: Split, assignment: Assignment, passes: Passes | None = None
+) -> list[Measurement]:
+    """What the judge reads on a split, with standard errors."""
+    batches = (passes or Passes()).of(setting.feed(split).in_order(_EVALUATION_BATCH))
+    return [
+        Measurement(
+            metric=reading.metric,
+            value=reading.value,
+            standard_error=reading.standard_error,
+            samples=reading.samples,
+            seed=assignment.seed,
+            fidelity=assignment.recovery_steps,
+            split=split,
+        )
+        for reading in setting.judge.tally(net, batches)
+    ]
 
 
 @contextmanager
@@ -167,12 +194,12 @@ def deterministic(seed: int) -> Iterator[None]:
 
 @torch.no_grad()
 def _disagreement(setting: Setting, masked: GraphNet, smaller: GraphNet) -> float:
-    """Largest difference of logits on one batch, after checking that it is rounding."""
+    """Largest difference of judged outputs on one batch, after checking that it is rounding."""
     inputs, _ = next(iter(setting.feed("calibration").in_order(16)))
-    expected, found = setting.logits(masked(inputs)), setting.logits(smaller(inputs))
+    expected, found = setting.logits(call(masked, inputs)), setting.logits(call(smaller, inputs))
     difference = float((expected - found).abs().max())
     if not difference <= _AGREEMENT * max(1.0, float(expected.abs().max())):  # what is no number agrees with nothing
-        raise SearchFailed("disagreement", f"masked and smaller model differ by {difference:.3g} in a logit")
+        raise SearchFailed("disagreement", f"masked and smaller model differ by {difference:.3g} in an output")
     return difference
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from app.search.trial import Trial
 
+BudgetName = Literal["trials", "recoveries", "sample_passes", "wall_s"]
 Phase = Literal["inspecting", "profiling", "scoring", "solving", "searching", "recovering", "verifying"]
 
 
@@ -33,6 +34,14 @@ class SpaceReady:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptionsScored:
+    """Errors of single options by option key, as they come. Given back as known, they need not be measured again."""
+
+    errors: Mapping[str, float]
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoresReady:
     """The error table; given back as `scores`, it need not be measured again."""
 
@@ -41,7 +50,10 @@ class ScoresReady:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundReady:
-    """By profile, the best front of the additive model: what nothing in this space is predicted to beat."""
+    """By profile, the best front of the additive model: what nothing in this space is predicted to beat.
+
+    It comes again at the end of a search, with the gap between its trials and the front (see `bound.gaps`).
+    """
 
     document: Mapping[str, Any]
 
@@ -62,6 +74,24 @@ class TrialStarted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialMeasured:
+    """A trial was measured at a fidelity below the last; it waits for the others of its bracket.
+
+    The files it made are of no use to anyone.
+    """
+
+    trial: Trial
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialsPromoted:
+    """These trials go on at the next fidelity, which is their `recovery_steps` now."""
+
+    trials: Sequence[Trial]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialFinished:
     """The end of a trial, with the files it made (kind -> local path)."""
 
@@ -69,6 +99,25 @@ class TrialFinished:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchEnded:
+    """The last event: which budget was used up, the number of trials in the usual case."""
+
+    because: BudgetName
+    text: str
+
+
 Event = (
-    PhaseStarted | SearchProgress | SpaceReady | ScoresReady | BoundReady | TrialsAsked | TrialStarted | TrialFinished
+    PhaseStarted
+    | SearchProgress
+    | SpaceReady
+    | OptionsScored
+    | ScoresReady
+    | BoundReady
+    | TrialsAsked
+    | TrialStarted
+    | TrialMeasured
+    | TrialsPromoted
+    | TrialFinished
+    | SearchEnded
 )

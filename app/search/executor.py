@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from app.search.trial import Failure
 
-TaskKind = Literal["inspect", "prepare", "profile", "score", "trial"]
+TaskKind = Literal["apply", "export", "inspect", "prepare", "profile", "score", "trial", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Tasks followed to their end on an executor: the error table in parts, and the trials of a batch.
+"""Tasks followed to their end on an executor, and the trials of a batch.
 
 What runs is cancelled when the caller leaves; an attempt whose process died is made again, up to `MAX_ATTEMPTS`.
 """
@@ -6,20 +6,20 @@ What runs is cancelled when the caller leaves; an attempt whose process died is 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
-from app.search.errors import SearchFailed
 from app.search.events import Event, SearchProgress, TrialFinished, TrialStarted
 from app.search.executor import Executor, Outcome, Progress, Task
-from app.search.options import Space
 from app.search.spec import SearchSpec
+from app.search.spending import with_run
 from app.search.trial import Failure, Measurement, Trial
 from costmodels.base import CostModel
 from pruning.layers import ModelSpec
 
 MAX_ATTEMPTS = 3
 _POLL_S = 0.5
-_UNITS_A_TASK = 5
+_DIVERGED = ("recovery", "not_finite")  # codes of failures that a plan has of itself: the recovery's loss is no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,53 +91,8 @@ def run_trials(problem: Problem, executor: Executor, trials: Sequence[Trial]) ->
                 case Progress(task=task_id, fraction=fraction, text=text):
                     yield SearchProgress(fraction=fraction, text=text, task=task_id)
                 case Ended(task, outcome):
-                    trial = _finished(by_task[task.id].evolve(attempts=task.attempt), outcome)
+                    trial = _finished(by_task[task.id].evolve(attempts=task.attempt), outcome, problem.spec)
                     yield TrialFinished(trial=trial, files=outcome.files if trial.state == "complete" else {})
-
-
-def score_options(problem: Problem, space: Space, executor: Executor) -> Generator[Event, None, dict[str, Any]]:
-    """The error table, from one task for every few units, so that all slots have work.
-
-    Raises:
-        SearchFailed: a part of it could not be had; the others are stopped.
-    """
-    tasks = _score_tasks(problem, space)
-    results: dict[str, Mapping[str, Any]] = {}
-    fractions = dict.fromkeys((task.id for task in tasks), 0.0)
-    with closing(follow(executor, tasks)) as happened:
-        for event in happened:
-            if isinstance(event, Ended):
-                results[event.task.id] = _result(event.outcome)
-                fractions[event.task.id] = 1.0
-            elif isinstance(event, Progress):
-                fractions[event.task] = event.fraction
-                share = sum(fractions.values()) / len(tasks)
-                yield SearchProgress(fraction=share, text="scoring options one at a time", task=event.task)
-    ordered = [results[task.id] for task in tasks]
-    return {
-        "errors": [errors for result in ordered for errors in result["errors"]],
-        "samples": max((result["samples"] for result in ordered), default=0),
-    }
-
-
-def _score_tasks(problem: Problem, space: Space) -> list[Task]:
-    asked = [[option.to_json() for option in unit.options] for unit in space.units]
-    return [
-        Task(
-            id=f"{problem.key}/score/{start}",
-            kind="score",
-            payload=_payload(problem) | {"options": asked[start : start + _UNITS_A_TASK]},
-            threads=problem.spec.threads,
-        )
-        for start in range(0, len(asked), _UNITS_A_TASK)
-    ]
-
-
-def _result(outcome: Outcome) -> Mapping[str, Any]:
-    if outcome.state == "done":
-        return outcome.result
-    why = outcome.failure or Failure(code=outcome.state, reason="The scoring of options did not finish.")
-    raise SearchFailed(why.code, why.reason, why.details)
 
 
 def _trial_task(problem: Problem, trial: Trial) -> Task:
@@ -151,29 +106,35 @@ def _trial_task(problem: Problem, trial: Trial) -> Task:
     return Task(
         id=f"{problem.key}/trial/{trial.number}",
         kind="trial",
-        payload=_payload(problem) | {"trial": asked},
+        payload=payload_of(problem) | {"trial": asked},
         threads=problem.spec.threads,
         attempt=trial.attempts + 1,
     )
 
 
-def _finished(trial: Trial, outcome: Outcome) -> Trial:
+def _finished(trial: Trial, outcome: Outcome, spec: SearchSpec) -> Trial:
     match outcome.state:
         case "done":
-            return trial.evolve(
-                state="complete",
-                measurements=tuple(Measurement(**m) for m in outcome.result["measurements"]),
-                report=outcome.result["report"],
-            )
+            return _measured(trial, outcome.result, spec)
         case "cancelled":
             return trial.evolve(state="stopped", failure=Failure(code="cancelled", reason="The trial was stopped."))
         case "lost":
             died = f"Its process died {MAX_ATTEMPTS} times in a row; the last log is with the worker."
             return trial.evolve(state="failed", failure=Failure(code="lost", reason=died))
-    return trial.evolve(state="failed", failure=outcome.failure or Failure(code="internal", reason="It failed."))
+    failure = outcome.failure or Failure(code="internal", reason="It failed.")
+    return trial.evolve(state="infeasible" if failure.code in _DIVERGED else "failed", failure=failure)
 
 
-def _payload(problem: Problem) -> dict[str, Any]:
+def _measured(trial: Trial, result: Mapping[str, Any], spec: SearchSpec) -> Trial:
+    found = [Measurement(**m) for m in result["measurements"]]
+    if strange := [m for m in found if not isfinite(m.value)]:
+        reason = f"its {strange[0].split} {strange[0].metric} is {strange[0].value}: the recovery diverged"
+        return trial.evolve(state="infeasible", failure=Failure(code="not_finite", reason=reason))
+    return with_run(trial, result["report"], found, spec).evolve(state="complete")
+
+
+def payload_of(problem: Problem) -> dict[str, Any]:
+    """What every task of a search is told."""
     return {
         **problem.files,
         "model_spec": problem.model.to_json(),

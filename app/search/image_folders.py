@@ -6,15 +6,15 @@ start programs), and sizes are checked before anything is decoded or reserved.
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from app.search.data import Array
 from app.search.errors import DatasetError, refused
+from app.search.spool import Array, Spool
 
 Report = Callable[[float, str], None]
 MAX_PIXELS = 64_000_000  # of one image
@@ -22,7 +22,11 @@ MAX_IMAGE_BYTES = 256 * 2**20  # of one image file
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm")
 _DECODERS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")  # Pillow knows more, one of which runs Ghostscript
 _MODES = {1: "L", 3: "RGB"}
-_GIVEN = {"train", "test"}
+GIVEN = ("train", "validation", "test")
+SPLIT_OF: Mapping[str, str] = {  # what people call the sets
+    **{name: name for name in GIVEN},
+    **dict.fromkeys(("val", "valid", "dev"), "validation"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class Member:
         return self.path.parts[-2]
 
     @property
-    def tested(self) -> bool:
-        """Whether it lies in the test folder, where the layout has one."""
-        return len(self.path.parts) == 3 and self.path.parts[0] == "test"
+    def split(self) -> str:
+        """The set it was given to, where the layout has them; else nothing."""
+        return SPLIT_OF.get(self.path.parts[0], "") if len(self.path.parts) == 3 else ""
 
     def __str__(self) -> str:
         return repr(str(self.path)[:80])
@@ -54,26 +58,37 @@ class Look:
     channels: int = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """How many bytes of pixels there may be, and the folder where they are kept."""
+
+    max_bytes: int
+    folder: Path | None = None
+
+
 def find_images(members: Sequence[zipfile.ZipInfo]) -> list[Member]:
-    """The images in layout `class/image`, or `train/class/image` and `test/class/image`; train first, then by path.
+    """The images in layout `class/image`, or `train/class/image` and so on; train, validation, test, then by path.
 
     Raises:
         DatasetError: another layout, a path out of the archive, or a file that is no image.
     """
-    found = sorted((m for m in map(_member, members) if m is not None), key=lambda m: (m.tested, str(m.path)))
+    found = sorted((m for m in map(_member, members) if m is not None), key=_place)
     if not found:
         raise refused("the zip holds no images")
-    depth = 3 if found[0].path.parts[0] in _GIVEN and len(found[0].path.parts) == 3 else 2
+    depth = 3 if found[0].split else 2
     for member in found:
-        top = member.path.parts[0]
-        if len(member.path.parts) != depth or (top in _GIVEN) != (depth == 3):
+        if len(member.path.parts) != depth or (member.path.parts[0] in SPLIT_OF) != (depth == 3):
             raise refused(f"{member}: images must lie as class/image, or as train/class/image and test/class/image")
     for before, after in pairwise(found):
         if before.path == after.path:
             raise refused(f"{after} is in the zip twice")
-    if depth == 3 and len({member.tested for member in found}) < 2:
+    if depth == 3 and (found[0].split != "train" or found[-1].split == "train"):
         raise refused("both train/ and test/ must hold images; to have them divided here, leave these two folders out")
     return found
+
+
+def _place(member: Member) -> tuple[int, str]:
+    return GIVEN.index(member.split) if member.split else -1, str(member.path)
 
 
 def _member(info: zipfile.ZipInfo) -> Member | None:
@@ -90,19 +105,19 @@ def _member(info: zipfile.ZipInfo) -> Member | None:
     return Member(info, path)
 
 
-def decode(archive: zipfile.ZipFile, members: Sequence[Member], look: Look, max_bytes: int, report: Report) -> Array:
+def decode(archive: zipfile.ZipFile, members: Sequence[Member], look: Look, limit: Limit, report: Report) -> Spool:
     """The pixels of all members, uint8 `n x channels x h x w`.
 
     Raises:
-        DatasetError: an image that cannot be decoded, images of different sizes, or more than `max_bytes` of pixels.
+        DatasetError: an image that cannot be decoded, images of different sizes, or more pixels than the limit.
     """
     first = _pixels(archive, members[0], look)
-    if (total_bytes := len(members) * first.nbytes) > max_bytes:
+    if (total_bytes := len(members) * first.nbytes) > limit.max_bytes:
         raise refused(
-            f"{len(members)} images of {_sides(first)} pixels take {total_bytes} bytes; the limit is {max_bytes}: "
-            'give a smaller {"size": [height, width]} as option'
+            f"{len(members)} images of {_sides(first)} pixels take {total_bytes} bytes; the limit is "
+            f'{limit.max_bytes}: give a smaller {{"size": [height, width]}} as option'
         )
-    pixels = np.empty((len(members), *first.shape), dtype=np.uint8)
+    pixels = Spool(first.shape, np.uint8, limit.folder)
     for index, member in enumerate(members):
         image = _pixels(archive, member, look)
         if image.shape != first.shape:
@@ -110,21 +125,36 @@ def decode(archive: zipfile.ZipFile, members: Sequence[Member], look: Look, max_
                 f"{member} is {_sides(image)} pixels, the first image {_sides(first)} (height x width): "
                 'give the option {"size": [height, width]}'
             )
-        pixels[index] = image
+        pixels.add(image[None])
         if index % 500 == 0:
             report(index / len(members), f"decoding images, {index} of {len(members)}")
     return pixels
 
 
 def _pixels(archive: zipfile.ZipFile, member: Member, look: Look) -> Array:
+    try:
+        content = archive.read(member.info)
+    except MemoryError:
+        raise
+    except Exception as error:  # as of a decoder
+        raise _unreadable(str(member), error) from None
+    return pixels_of(content, str(member), look)
+
+
+def pixels_of(content: bytes, name: str, look: Look) -> Array:
+    """The pixels of an encoded image, uint8 `channels x h x w`.
+
+    Raises:
+        DatasetError: it cannot be decoded, or is too large; `name` says which it is.
+    """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(archive.read(member.info)), formats=_DECODERS) as image:
+        with Image.open(io.BytesIO(content), formats=_DECODERS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(member, f"{image.width} x {image.height}")
+                raise _too_large(name, f"{image.width} x {image.height}")
             if image.mode[0] in "IF":
-                raise refused(f"{member} has more than 8 bits a channel: save it with 8")
+                raise refused(f"{name} has more than 8 bits a channel: save it with 8")
             shown = image.convert(_MODES[look.channels])
             if look.size is not None and (shown.height, shown.width) != look.size:
                 shown = shown.resize((look.size[1], look.size[0]), Image.Resampling.BILINEAR)
@@ -132,14 +162,18 @@ def _pixels(archive: zipfile.ZipFile, member: Member, look: Look) -> Array:
     except (DatasetError, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise _too_large(member, "too many") from None
+        raise _too_large(name, "too many") from None
     except Exception as error:  # a decoder may raise anything on hostile bytes
-        raise refused(f"{member} cannot be decoded ({type(error).__name__}): replace it or leave it out") from None
+        raise _unreadable(name, error) from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _too_large(member: Member, pixels: str) -> DatasetError:
-    return refused(f"{member} has {pixels} pixels; the limit for one image is {MAX_PIXELS}: make it smaller")
+def _unreadable(name: str, error: Exception) -> DatasetError:
+    return refused(f"{name} cannot be decoded ({type(error).__name__}): replace it or leave it out")
+
+
+def _too_large(name: str, pixels: str) -> DatasetError:
+    return refused(f"{name} has {pixels} pixels; the limit for one image is {MAX_PIXELS}: make it smaller")
 
 
 def _sides(image: Array) -> str:

@@ -3,12 +3,12 @@
 Impossible limits are answered here, from prices alone, before anything is scored or trained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-import numpy as np
-
-from app.search.candidates import candidates, weighted
+from app.search.between import within
+from app.search.candidates import weighted
 from app.search.errors import SearchFailed
 from app.search.options import Choice, Space
 from app.search.price import CostTable, ReachableRange, price_plan
@@ -18,7 +18,6 @@ from costmodels.base import CostModel
 from pruning.layers import ModelSpec
 
 _SLACK = 1e-9  # of a limit: sums of floats in another order
-_TRIED = 64  # of the most promising plans, priced exactly, before limits count as out of reach together
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Prices:
             if self.reachable[profile].lowest_ms > limit_ms * (1 + _SLACK):
                 raise _unreachable(self.reachable[profile], limit_ms)
         cheapest = [self.reachable[profile].choices for profile in limits.by_profile_ms]
-        for choices in (*cheapest, *self._between(limits), [0] * len(self.space.units)):
+        for choices in chain(cheapest, ([0] * len(self.space.units),), self._between(limits)):
             if limits.hold(price_plan(self.model, self.space.plan(choices, ""), self.cost_models)):
                 return tuple(choices)
         wanted = " and ".join(f"{ms:.4g} ms on {profile!r}" for profile, ms in limits.by_profile_ms.items())
@@ -86,23 +85,17 @@ class Prices:
             },
         )
 
-    def _between(self, limits: Limits) -> list[Sequence[Choice]]:
-        """For each limited device the front between it and the others: first the plans that overstep least."""
-        weights = limits.weights()
-        found: list[tuple[float, Sequence[Choice]]] = []
-        for device in weights if len(weights) > 1 else ():
-            one = {device: weights[device]}
-            others = {other: weight for other, weight in weights.items() if other != device}
-            here = candidates(self.space, weighted(self.table, one), weighted(self.table, others))
-            front = here.solve()
-            worst = np.maximum(front.costs + self._overhead(one), (front.errors + self._overhead(others)) / len(others))
-            nearest = np.argsort(worst, kind="stable")[:_TRIED]
-            found += [(float(worst[row]), here.picked(front.choices[row])) for row in nearest]
-        return [choices for _, choices in sorted(found, key=lambda pair: pair[0])]
+    def _between(self, limits: Limits) -> Iterator[Sequence[Choice]]:
+        """Choices that keep limits on several devices; of all those one that takes little of each."""
+        if len(limits.by_profile_ms) < 2:
+            return
 
-    def _overhead(self, weights: Mapping[str, float]) -> float:
-        known = dict(zip(self.table.profiles, self.table.overhead_ms, strict=True))
-        return sum(weight * float(known[profile]) for profile, weight in weights.items())
+        def exact_ms(choices: Sequence[Choice]) -> dict[str, float]:
+            costs = price_plan(self.model, self.space.plan(choices, ""), self.cost_models)
+            return {cost.profile: cost.latency_ms for cost in costs}
+
+        shares = weighted(self.table, limits.weights())
+        yield from within(self.space, self.table, shares, limits.by_profile_ms, exact_ms)
 
 
 def _unreachable(range_: ReachableRange, limit_ms: float) -> SearchFailed:

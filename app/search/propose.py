@@ -1,125 +1,205 @@
-"""Which trials next: Optuna's ask and tell over the coordinates, rebuilt from the stored trials every time.
+"""Which trials next: the schedule's place, and there the solver's plan, a uniform one, or what the sampler draws.
 
-Deterministic by construction: a batch is asked for from the trials before it, told in number order, by a fresh sampler
-seeded with (seed, trial number). So the same history gives the same batch, in any process, after any restart. What a
-sampler left on a trial (`sampler_attributes`) is stored and given back: without its generation NSGA-II degrades, in
-silence, to random.
+A function of the trials before the batch alone: the same history gives the same batch, in any process, after any
+restart. Observed losses correct the error table first, and the solver solves again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from app.search.coordinates import Terrain, decode, distributions, neutral, pruners_of
+from app.search.coordinates import distributions, neutral, pruners_of
+from app.search.decode import decode
+from app.search.front import pareto_front
+from app.search.limits import Prices
+from app.search.raw import raw_decode, raw_distributions, violations
+from app.search.refit import observe, refit
+from app.search.rungs import fidelities, final_losses
+from app.search.samplers import Draw, Sampling, Told, check
+from app.search.schedule import Place, golden, place, seed_count
 from app.search.spec import SearchSpec
+from app.search.terrain import Proposal, Terrain
 from app.search.trial import Trial
+from app.search.uniform import uniform_plan
+from app.search.warm import Recalled
 
 FIRST = 2  # trials 0 and 1 are the dense model, as uploaded and recovered
-_GENERATION = "NSGAIISampler:generation"  # Optuna's key; a test watches that it stays
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study is rebuilt for every batch; that is no news
+SOURCE = "espalier:source"  # in a trial's sampler attributes: solver, uniform, memory or sampler
+_FIXED = ("device", "band")
+_STEP = 1 / 16  # of the axis, where a band has no plan that was not tried
 
 
-def propose(terrain: Terrain, history: Sequence[Trial], numbers: Sequence[int]) -> list[Trial]:
+def propose(
+    terrain: Terrain, history: Sequence[Trial], numbers: Sequence[int], known: Recalled | None = None
+) -> list[Trial]:
     """The trials with these numbers.
 
     Args:
-        terrain: the search.
+        terrain: the search, with its error table as it was measured.
         history: every trial with a number below the first of `numbers`, finished.
         numbers: consecutive.
+        known: what earlier searches know of this one's space.
 
     Returns:
-        Trials `queued`, each with a plan that keeps every limit.
+        Trials `queued`; with solver coordinates every plan keeps every limit.
     """
-    space = distributions(terrain.spec)
-    study = _rebuilt(terrain, history, space)
-    first = seeds(terrain.spec)
-    asked: list[Trial] = []
-    for number in numbers:
-        fixed = first[number - FIRST] if number - FIRST < len(first) else None
-        coordinates, attributes = _ask(study, terrain, number, fixed)
-        taken = {trial.plan.digest for trial in (*history, *asked)}
-        proposal = decode(coordinates, terrain, taken)
-        asked.append(
-            Trial(
-                number=number,
-                role="searched",
-                state="queued",
-                plan=proposal.plan,
-                seed=terrain.spec.seed,
-                recovery_steps=terrain.spec.recovery.steps,
-                costs=proposal.costs,
-                coordinates=coordinates,
-                sampler_attributes=attributes,
-            )
+    batch = _Batch(terrain, sorted(history, key=lambda trial: trial.number), known or Recalled())
+    return [batch.ask(number) for number in numbers]
+
+
+def coordinates_of(spec: SearchSpec, prices: Prices) -> dict[str, BaseDistribution]:
+    """What the sampler of a search moves in.
+
+    Raises:
+        SearchFailed: it is more than the sampler serves.
+    """
+    raw = spec.coordinates == "raw"
+    found = raw_distributions(spec, prices.space) if raw else distributions(spec, prices.model)
+    check(spec, found, () if raw else _FIXED)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    proposal: Proposal
+    coordinates: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+
+class _Batch:
+    """What is known when a batch is asked for, and what of it was asked already."""
+
+    def __init__(self, terrain: Terrain, history: Sequence[Trial], known: Recalled) -> None:
+        self._known = known
+        self._terrain = _corrected(terrain, history, known)
+        self._space = coordinates_of(terrain.spec, terrain.prices)
+        self._taken = {trial.plan.digest for trial in history}
+        self._filled: dict[str, int] = {}
+        self._losses = final_losses(history, terrain.spec)
+        self._complete = [trial for trial in history if trial.state == "complete" and trial.role == "searched"]
+        objectives = 1 + len(terrain.spec.profiles)
+        self._sampling = Sampling(terrain.spec, self._space, max(2, _population(terrain.spec)), objectives)
+        for trial in history:
+            # of others the sampler can make nothing: their plans came from elsewhere, or from another version
+            if set(trial.coordinates) == set(self._space) and trial.sampler_attributes.get(SOURCE) != "uniform":
+                self._sampling.tell(self._told(trial))
+
+    def ask(self, number: int) -> Trial:
+        """The trial with this number; it is known to those that follow."""
+        spec = self._terrain.spec
+        asked = self._raw(number) if spec.coordinates == "raw" else self._placed(number)
+        self._taken.add(asked.proposal.plan.digest)
+        return Trial(
+            number=number,
+            role="searched",
+            state="queued",
+            plan=asked.proposal.plan,
+            seed=spec.seed,
+            recovery_steps=fidelities(spec)[0],
+            costs=asked.proposal.costs,
+            coordinates=asked.coordinates,
+            sampler_attributes=asked.attributes,
         )
-    return asked
 
-
-def seeds(spec: SearchSpec) -> list[dict[str, Any]]:
-    """The first coordinates: bands evenly along the solver's own front of every device, pruners in turn."""
-    pruners = pruners_of(spec)
-    bands = max(2, round(spec.trials / 2 / len(spec.profiles)))
-    found = []
-    for step in range(bands):
-        for turn, device in enumerate(spec.profiles):
-            pruner = pruners[(step + turn) % len(pruners)]
-            # from the strongest pruning up, where a front is won, to the mildest
-            found.append(neutral(spec, device=device, band=step / (bands - 1), pruner=pruner))
-    return found[: spec.trials]
-
-
-def sampler(spec: SearchSpec, seed: int) -> BaseSampler:
-    """A fresh sampler. NSGA-II's first generation is the seeds, so that children come as soon as those are told."""
-    match spec.sampler:
-        case "tpe":
-            return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=4)
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=max(2, len(seeds(spec))))
-    return RandomSampler(seed=seed)
-
-
-def _rebuilt(terrain: Terrain, history: Sequence[Trial], space: Mapping[str, BaseDistribution]) -> optuna.Study:
-    study = optuna.create_study(directions=["minimize"] * (1 + len(terrain.spec.profiles)))
-    for trial in sorted(history, key=lambda trial: trial.number):
-        if trial.role == "searched":
-            study.add_trial(_frozen(terrain, trial, space))
-    return study
-
-
-def _frozen(terrain: Terrain, trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    loss = trial.value("loss", "validation")
-    complete = trial.state == "complete" and loss is not None
-    shares = [
-        trial.cost(profile).latency_ms / terrain.prices.reachable[profile].dense_ms for profile in terrain.spec.profiles
-    ]
-    return create_trial(
-        state=TrialState.COMPLETE if complete else TrialState.FAIL,
-        params=dict(trial.coordinates),
-        distributions=dict(space),
-        values=[loss.value, *shares] if complete and loss is not None else None,
-        system_attrs=dict(trial.sampler_attributes),
-    )
-
-
-def _ask(
-    study: optuna.Study, terrain: Terrain, number: int, fixed: Mapping[str, Any] | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    seed = int(np.random.SeedSequence([terrain.spec.seed, number]).generate_state(1)[0])
-    study.sampler = sampler(terrain.spec, seed)
-    space = distributions(terrain.spec)
-    if fixed is not None:
-        # given coordinates are nobody's children: they are NSGA-II's first generation
-        attributes = {_GENERATION: 0} if terrain.spec.sampler == "nsga2" else {}
-        running = create_trial(
-            state=TrialState.RUNNING, params=dict(fixed), distributions=dict(space), system_attrs=attributes
+    def _raw(self, number: int) -> _Asked:
+        drawn, attributes = self._sampling.draw(Draw(number=number, turn=number - FIRST, fixed={}))
+        return _Asked(
+            proposal=raw_decode(drawn, self._terrain), coordinates=drawn, attributes={**attributes, SOURCE: "sampler"}
         )
-        study.add_trial(running)
-        return dict(fixed), dict(attributes)
-    trial = study.ask(fixed_distributions=dict(space))
-    frozen = study.get_trials(deepcopy=False)[trial.number]
-    return dict(frozen.params), dict(frozen.system_attrs)
+
+    def _placed(self, number: int) -> _Asked:
+        at = place(self._terrain.spec, number - FIRST, len(self._known.proposals))
+        if at.source == "memory":
+            remembered = self._known.proposals[at.turn]
+            return _Asked(proposal=remembered, coordinates={}, attributes={SOURCE: "memory"})
+        given = self._given(at, number)
+        if at.source == "uniform" and (found := uniform_plan(self._terrain, given, at.turn, self._taken)):
+            shown = {name: value for name, value in given.items() if not name.startswith("trust_")}
+            return _Asked(proposal=found, coordinates=shown, attributes={SOURCE: "uniform"})
+        source = "sampler" if at.source == "sampler" else "solver"  # also where no uniform plan is left
+        if source == "sampler":
+            fixed = {name: value for name, value in given.items() if name in _FIXED}
+            given, attributes = self._sampling.draw(Draw(number=number, turn=at.turn, fixed=fixed))
+        else:
+            attributes = self._sampling.give(given)
+        proposal, band = self._fresh(given)
+        return _Asked(proposal=proposal, coordinates={**given, "band": band}, attributes={**attributes, SOURCE: source})
+
+    def _fresh(self, given: Mapping[str, Any]) -> tuple[Proposal, float]:
+        """The plan at these coordinates; if all there were tried, of the nearest milder band that has another."""
+        first = decode(given, self._terrain, self._taken)
+        found, band = first, float(given["band"])
+        while found.plan.digest in self._taken and band < 1.0:
+            band = min(band + _STEP, 1.0)
+            found = decode({**given, "band": band}, self._terrain, self._taken)
+        return (first, float(given["band"])) if found.plan.digest in self._taken else (found, band)
+
+    def _given(self, at: Place, number: int) -> dict[str, Any]:
+        """Neutral coordinates at a place; later than the first trials with the pruning that won nearby."""
+        spec, pruners = self._terrain.spec, pruners_of(self._terrain.spec)
+        pruner = pruners[int(golden(at.turn) * len(pruners))]
+        band = self._hole(at) if at.fills else at.band
+        given = neutral(self._terrain, device=at.device, band=band, pruner=pruner)
+        if number - FIRST - len(self._known.proposals) < seed_count(spec) or not self._complete:
+            return given
+        near = self._nearest(at.device, band)
+        return {**given, **{name: value for name, value in near.items() if name in given and name not in _FIXED}}
+
+    def _hole(self, at: Place) -> float:
+        """The middle of the widest hole in the device's front that nobody of this batch fills; else the place's band.
+
+        A hole is wide where both latency and loss jump: by the area between two neighbours.
+        """
+        rows = [trial for trial in self._complete if trial.number in self._losses]
+        points = [(trial.cost(at.device).latency_ms, self._losses[trial.number]) for trial in rows]
+        corners = [points[index] for index in pareto_front(points)]
+        strongest_ms, mildest_ms = self._terrain.band_ms(at.device)
+        holes = sorted(
+            (
+                ((right[0] - left[0]) * (left[1] - right[1]), ((left[0] + right[0]) / 2 - strongest_ms))
+                for left, right in pairwise(corners)
+            ),
+            reverse=True,
+        )
+        filled = self._filled.get(at.device, 0)
+        self._filled[at.device] = filled + 1
+        if filled >= len(holes) or mildest_ms <= strongest_ms:
+            return at.band
+        return min(max(holes[filled][1] / (mildest_ms - strongest_ms), 0.0), 1.0)
+
+    def _nearest(self, device: str, band: float) -> dict[str, Any]:
+        """How the trial on the front that is nearest in latency was pruned."""
+        rows = [t for t in self._complete if t.number in self._losses]
+        if not rows:
+            return {}
+        points = [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in rows]
+        target_ms = self._terrain.target_ms(device, band)
+        nearest = rows[min(pareto_front(points), key=lambda i: (abs(points[i][0] - target_ms), i))]
+        return {"pruner": nearest.plan.pruner, **nearest.plan.settings}
+
+    def _told(self, trial: Trial) -> Told:
+        shares = tuple(self._terrain.share(trial.cost(profile)) for profile in self._terrain.spec.profiles)
+        broken = violations(trial.costs, self._terrain) if self._terrain.spec.coordinates == "raw" else {}
+        loss = self._losses.get(trial.number)
+        if loss is None and any(excess > 0 for excess in broken.values()):
+            loss = max(self._losses.values(), default=0.0)  # never trained; that it breaks a limit is what counts
+        return Told(
+            coordinates=trial.coordinates,
+            values=None if loss is None else (loss, *shares),
+            attributes=trial.sampler_attributes,
+            violations=broken,
+        )
+
+
+def _corrected(terrain: Terrain, history: Sequence[Trial], known: Recalled) -> Terrain:
+    """The ground with the error table that the losses so far speak for."""
+    observed = observe([*history, *known.trials], terrain.prices.space) if terrain.spec.refit else None
+    return terrain.trusting(refit(terrain.errors, observed, terrain.prices.space)) if observed else terrain
+
+
+def _population(spec: SearchSpec) -> int:
+    """NSGA-II's population: the solver's plans among the first trials, which are its first generation."""
+    return sum(place(spec, index).source == "solver" for index in range(seed_count(spec)))

@@ -7,30 +7,35 @@ A batch of trials is yielded before any of it runs, so whoever stores events can
 what is stored: unfinished trials run again as they were asked for, and nothing that was asked is asked twice.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from app.search.candidates import candidates, weighted
-from app.search.coordinates import Terrain
+from app.search.bound import GAPS, bound, gaps
+from app.search.climb import Climb, check_budget
+from app.search.error_table import Known, error_table
 from app.search.errors import SearchFailed
-from app.search.events import BoundReady, Event, PhaseStarted, ScoresReady, SpaceReady, TrialFinished, TrialsAsked
+from app.search.events import BoundReady, Event, PhaseStarted, ScoresReady, SearchEnded, SpaceReady, TrialsAsked
 from app.search.executor import Executor
-from app.search.follow import MAX_ATTEMPTS, Problem, run_trials, score_options
+from app.search.follow import MAX_ATTEMPTS, Problem
 from app.search.limits import Limits, Prices
+from app.search.memory import Memory
 from app.search.options import Space
 from app.search.price import cost_table, price_plan, reachable_range, remembered
-from app.search.propose import FIRST, propose
+from app.search.propose import FIRST, coordinates_of
 from app.search.space import space
+from app.search.spending import table_passes
+from app.search.terrain import Terrain
 from app.search.trial import Trial
+from app.search.warm import recall
 from pruning.plan import PruningPlan
 
 __all__ = ["MAX_ATTEMPTS", "Event", "Problem", "SearchFailed", "run"]
-_UNFINISHED = ("queued", "running")
-_BOUND_POINTS = 200
+_NOTHING = Memory()
 
 
 def run(
@@ -38,6 +43,8 @@ def run(
     executor: Executor,
     history: Sequence[Trial] = (),
     scores: Mapping[str, Any] | None = None,
+    memory: Memory = _NOTHING,
+    elapsed_s: Callable[[], float] | None = None,
 ) -> Generator[Event, None, None]:
     """Run a search, or go on with one.
 
@@ -45,26 +52,53 @@ def run(
         problem: what to search.
         executor: where scoring and trials run; for this search alone, with nothing left over from an earlier run.
         history: the stored trials of this search; unfinished ones are run again.
-        scores: the document of an earlier `ScoresReady`.
+        scores: the document of an earlier `ScoresReady`; or errors known one by one, `{"options": {key: error},
+            "samples": n}`, from earlier `OptionsScored`.
+        memory: what earlier searches know; the same at every start of this one.
+        elapsed_s: for how long the search has run, earlier starts included; by itself the time since this start.
 
     Raises:
         SearchFailed: it cannot go on, for example because a limit is out of reach; known before any training.
     """
+    since_s = time.monotonic()
+    check_budget(problem.spec)
     yield PhaseStarted(phase="solving")
     prices = _prices(problem)
     yield SpaceReady(space=_space_document(prices))
     limits = Limits.of(problem.spec, prices.reachable)
     haven = prices.keeping(limits)
     _check_options(prices.space)
-    if scores is None:
+    coordinates_of(problem.spec, prices)  # refuses a sampler that does not serve them
+    if scores is None or "errors" not in scores:
         yield PhaseStarted(phase="scoring")
-        scores = yield from score_options(problem, prices.space, executor)
+        scores = yield from error_table(problem, prices, executor, Known.of(scores, memory.prior))
         yield ScoresReady(document=scores)
     errors = tuple(np.asarray(errors, dtype=np.float64) for errors in scores["errors"])
     terrain = Terrain(spec=problem.spec, prices=prices, errors=errors, limits=limits, haven=haven)
-    yield BoundReady(document=_bound(terrain))
+    climb = Climb(
+        problem=problem,
+        terrain=terrain,
+        executor=executor,
+        recalled=recall(memory, terrain),
+        table_passes=table_passes(problem.spec, scores, prices.space),
+        elapsed_s=elapsed_s or (lambda: time.monotonic() - since_s),
+        trials={trial.number: trial for trial in history},
+    )
+    yield from _searching(climb)
+
+
+def _searching(climb: Climb) -> Generator[Event, None, None]:
+    """The bound, the dense trials, all others, and the gap between trials and bound."""
+    front = bound(climb.terrain)
+    yield BoundReady(document=front)
     yield PhaseStarted(phase="searching")
-    yield from _search(problem, terrain, executor, history)
+    yield from _dense(climb.problem, climb)
+    with closing(climb.events()) as events:
+        for event in events:
+            if isinstance(event, SearchEnded):
+                found = gaps(front, [climb.trials[number] for number in sorted(climb.trials)])
+                yield BoundReady(document={**front, GAPS: found})
+            yield event
 
 
 def _prices(problem: Problem) -> Prices:
@@ -90,30 +124,22 @@ def _check_options(found: Space) -> None:
     )
 
 
-def _search(
-    problem: Problem, terrain: Terrain, executor: Executor, history: Sequence[Trial]
-) -> Generator[Event, None, None]:
-    """Batch after batch: the two dense trials, then `width` at a time."""
-    spec = problem.spec
-    trials = {trial.number: trial for trial in history}
-    last = FIRST + spec.trials
-    batches = [range(FIRST)] + [range(n, min(n + spec.width, last)) for n in range(FIRST, last, spec.width)]
-    for numbers in batches:
-        if any(number not in trials for number in numbers):
-            before = [trials[number] for number in range(numbers[0])]
-            asked = propose(terrain, before, numbers) if before else _dense(problem)
-            yield TrialsAsked(trials=asked)
-            trials |= {trial.number: trial for trial in asked if trial.number not in trials}
-        unfinished = [trials[number] for number in numbers if trials[number].state in _UNFINISHED]
-        with closing(run_trials(problem, executor, unfinished)) as events:
-            for event in events:
-                if isinstance(event, TrialFinished):
-                    trials[event.trial.number] = event.trial
-                yield event
-        _check_dense(trials[0])
+def _dense(problem: Problem, climb: Climb) -> Generator[Event, None, None]:
+    """The first two trials: the model as uploaded, and recovered like all others."""
+    if any(number not in climb.trials for number in range(FIRST)):
+        asked = _dense_trials(problem)
+        yield TrialsAsked(trials=asked)
+        climb.trials |= {trial.number: trial for trial in asked if trial.number not in climb.trials}
+    dense = [climb.trials[number] for number in range(FIRST)]
+    yield from climb.run([trial for trial in dense if trial.state in ("queued", "running")])
+    uploaded, recovered = (climb.trials[number] for number in range(FIRST))
+    if uploaded.state != "complete":
+        raise _dense_failed(uploaded, "the dense model itself could not be run")
+    if recovered.state == "infeasible":
+        raise _dense_failed(recovered, "the dense model itself diverges in recovery; lower its learning rate")
 
 
-def _dense(problem: Problem) -> list[Trial]:
+def _dense_trials(problem: Problem) -> list[Trial]:
     spec = problem.spec
     plan = PruningPlan(pruner="magnitude")
     costs = price_plan(problem.model, plan, problem.cost_models)
@@ -122,26 +148,11 @@ def _dense(problem: Problem) -> list[Trial]:
     return [uploaded, uploaded.evolve(number=1, role="dense_recovered", recovery_steps=steps, plan=stored)]
 
 
-def _check_dense(trial: Trial) -> None:
-    if trial.state == "complete":
-        return
+def _dense_failed(trial: Trial, what: str) -> SearchFailed:
     code, reason = (trial.failure.code, trial.failure.reason) if trial.failure else ("dense_failed", "nobody knows why")
-    raise SearchFailed(code, f"the dense model itself could not be run: {reason}")
+    return SearchFailed(code, f"{what}: {reason}")
 
 
 def _space_document(prices: Prices) -> dict[str, Any]:
     ranges = {key: {"lowest_ms": r.lowest_ms, "dense_ms": r.dense_ms} for key, r in prices.reachable.items()}
     return {**prices.space.to_json(), "reachable": ranges}
-
-
-def _bound(terrain: Terrain) -> dict[str, Any]:
-    """The additive front of every profile; error is the sum of one-at-a-time errors, nats of KL to dense."""
-    table, document = terrain.prices.table, {}
-    for device, profile in enumerate(terrain.spec.profiles):
-        front = candidates(terrain.prices.space, weighted(table, {profile: 1.0}), terrain.errors).solve()
-        rows = np.unique(np.linspace(0, len(front) - 1, min(len(front), _BOUND_POINTS)).round().astype(int))
-        overhead_ms = float(table.overhead_ms[device])
-        document[profile] = [
-            {"latency_ms": overhead_ms + float(front.costs[row]), "error": float(front.errors[row])} for row in rows
-        ]
-    return document

@@ -27,6 +27,7 @@ from pruning.plan import DKM, PostStep, check_post
 
 __all__ = ["Budget", "Limit", "Post", "Recovery", "SamplerName", "SearchSpec", "SpecError", "Task"]
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
+ErrorTable = Literal["prior", "oneshot", "reconstructed"]
 _STRICT: dict[str, str] = {"extra": "forbid"}
 
 
@@ -65,6 +66,7 @@ class SearchSpec:
     seed: int = 0
     recovery: Recovery = field(default_factory=Recovery)
     calibration_samples: int = 256
+    error_table: ErrorTable = "oneshot"  # how options are scored; see `app.search.error_table`
     acknowledge: tuple[Literal["batch", "precision", "coverage", "ambiguity"], ...] = ()
     # by profile: the calibration its prices are taken under, None for none; what is absent is filled at submission
     calibrations: Mapping[str, str | None] = field(default_factory=dict)
@@ -92,12 +94,17 @@ class SearchSpec:
         within("/rungs", len(self.rungs), 0, 8)
         if list(self.rungs) != sorted({*self.rungs}) or any(not 0 <= r < self.recovery.steps for r in self.rungs):
             raise SpecError("/rungs", f"{list(self.rungs)} must ascend from 0 or more to below recovery.steps")
+        if self.rungs and self.recovery.epochs is not None:
+            raise SpecError("/recovery/epochs", "rungs are counted in steps: give recovery.steps, not epochs")
+        if self.recovery.distil and self.task.kind == "regression":
+            raise SpecError("/recovery/distil", "regression has no classes to distil over: set 0")
         within("/keep", self.keep, 0.01, 1.0)
         within("/warm_start", len(self.warm_start), 0, 16)
         once("/warm_start", self.warm_start)
         within("/width", self.width, 1, 64)
         within("/threads", self.threads, 1, 256)
         within("/seed", self.seed, 0, 2**31 - 1)
+        known("/error_table", (self.error_table,), ErrorTable)
         within("/calibration_samples", self.calibration_samples, 8, 100_000)
         if stray := {limit.profile for limit in self.limits} - set(self.profiles):
             raise SpecError("/limits", f"profile {sorted(stray)[0]!r} is not among the search's profiles")

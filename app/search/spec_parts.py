@@ -5,7 +5,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import ceil
 from typing import Any, Literal, get_args
 
 from pruning import patterns as vocabulary
@@ -127,6 +128,13 @@ class Recovery:
         within("/recovery/distil", self.distil, 0.0, 1.0)
         within("/recovery/temperature", self.temperature, 0.01, 100.0)
 
+    def in_steps(self, samples: int) -> "Recovery":
+        """The same with its epochs as updates over `samples` training samples; as it is without epochs."""
+        if self.epochs is None:
+            return self
+        updates = ceil(self.epochs * samples / (self.batch * self.accumulate))
+        return replace(self, steps=min(max(1, updates), 1_000_000), epochs=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -189,8 +197,8 @@ class Limit:
 class Budget:
     """Where a search ends, whichever comes first; None is no end. Wall time is the one that no two runs share.
 
-    `recoveries` counts trials trained at any fidelity; `sample_passes` counts 1 for a sample's forward and 3 for its
-    forward and backward pass, the error table's included.
+    `recoveries` counts runs that train, at any fidelity, the dense model's too; `sample_passes` counts 1 for a sample's
+    forward and 3 for its forward and backward pass, the error table's included.
     """
 
     __pydantic_config__ = _STRICT

@@ -85,8 +85,8 @@ class Trial:
         raise KeyError(profile)
 
     def value(self, metric: str, split: Split | None) -> Measurement | None:
-        """The measurement of that kind at the highest fidelity."""
-        found = [m for m in self.measurements if m.metric == metric and m.split == split]
+        """The search's own measurement of that kind at the highest fidelity; what was posted later does not count."""
+        found = [m for m in self.measurements if m.metric == metric and m.split == split and not m.origin]
         return max(found, key=lambda m: m.fidelity, default=None)
 
     def to_json(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.search.front import pareto_front
 from app.store import tables
-from app.store.records import FrontPoint
+from app.store.records import FleetRow, FrontPoint
 
 _P = tables.FrontPoint
 
@@ -31,10 +31,24 @@ def update(s: Session, search_id: str, profile_ids: Sequence[str]) -> None:
 
 
 def get(s: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
-    """The stored front, fastest first; each next point is slower and more accurate."""
-    query = select(_P.number, _P.latency_ms, _P.accuracy)
+    """The stored front, fastest first; each next point is slower and better."""
+    query = select(_P.number, _P.latency_ms, _P.quality)
     query = query.where(_P.search_id == search_id, _P.profile_id == profile_id).order_by(_P.latency_ms)
-    return [FrontPoint(number=n, latency_ms=ms, accuracy=accuracy) for n, ms, accuracy in s.execute(query)]
+    return [FrontPoint(number=n, latency_ms=ms, quality=quality) for n, ms, quality in s.execute(query)]
+
+
+def everywhere(s: Session, search_id: str) -> list[FleetRow]:
+    """Every complete trial that was measured, by number, with its latency on every profile that it is priced on."""
+    t, c = tables.Trial, tables.TrialCost
+    query = (
+        select(t.number, t.quality, c.profile_id, c.latency_ms)
+        .join(c, c.trial_id == t.id)
+        .where(t.search_id == search_id, t.state == "complete", t.quality.is_not(None))
+    )
+    found: dict[tuple[int, float], dict[str, float]] = {}
+    for number, quality, profile_id, latency_ms in s.execute(query.order_by(t.number)):
+        found.setdefault((number, float(quality or 0.0)), {})[profile_id] = latency_ms
+    return [FleetRow(number=n, quality=quality, latency_ms=latency_ms) for (n, quality), latency_ms in found.items()]
 
 
 def recomputed(s: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
@@ -43,26 +57,26 @@ def recomputed(s: Session, search_id: str, profile_id: str) -> list[FrontPoint]:
 
 
 def _candidates(s: Session, search_id: str, profile_id: str) -> Iterable[Row[int, float, float]]:
-    """The points more accurate than every faster one: the database sifts a million in seconds, Python would not."""
+    """The points better than every faster one: the database sifts a million in seconds, Python would not."""
     points = _points(search_id, profile_id).subquery()
-    faster = (points.c.latency_ms, points.c.accuracy.desc(), points.c.number)
-    best_before = func.max(points.c.accuracy).over(order_by=faster, rows=(None, -1)).label("best_before")
-    sifted = select(points.c.number, points.c.latency_ms, points.c.accuracy, best_before).subquery()
-    kept = or_(sifted.c.best_before.is_(None), sifted.c.accuracy > sifted.c.best_before)
-    query = select(sifted.c.number, sifted.c.latency_ms, sifted.c.accuracy).where(kept)
+    faster = (points.c.latency_ms, points.c.quality.desc(), points.c.number)
+    best_before = func.max(points.c.quality).over(order_by=faster, rows=(None, -1)).label("best_before")
+    sifted = select(points.c.number, points.c.latency_ms, points.c.quality, best_before).subquery()
+    kept = or_(sifted.c.best_before.is_(None), sifted.c.quality > sifted.c.best_before)
+    query = select(sifted.c.number, sifted.c.latency_ms, sifted.c.quality).where(kept)
     return s.execute(query.order_by(sifted.c.number))
 
 
 def _points(search_id: str, profile_id: str) -> Select[int, float, float | None]:
     t, c = tables.Trial, tables.TrialCost
     return (
-        select(t.number, c.latency_ms, t.accuracy)
+        select(t.number, c.latency_ms, t.quality)
         .join(c, c.trial_id == t.id)
-        .where(t.search_id == search_id, t.state == "complete", t.accuracy.is_not(None))
+        .where(t.search_id == search_id, t.state == "complete", t.quality.is_not(None))
         .where(c.profile_id == profile_id)
     )
 
 
 def _front(rows: Iterable[Row[int, float, Any]]) -> list[FrontPoint]:
-    points = [FrontPoint(number=n, latency_ms=latency_ms, accuracy=accuracy) for n, latency_ms, accuracy in rows]
-    return [points[i] for i in pareto_front([(point.latency_ms, -point.accuracy) for point in points])]
+    points = [FrontPoint(number=n, latency_ms=latency_ms, quality=quality) for n, latency_ms, quality in rows]
+    return [points[i] for i in pareto_front([(point.latency_ms, -point.quality) for point in points])]

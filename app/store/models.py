@@ -7,15 +7,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.store.records import ModelRecord
-from app.store.rows import by_id, found, label, newest, plain, record
+from app.store.rows import by_id, found, label, newest, plain, plain_or_none, record
 from app.store.tables import Model
 
 _WAITING = ("uploaded", "inspecting")
 
 
-def add(s: Session, *, project_id: str, name: str, upload_digest: str) -> ModelRecord:
-    """A model whose upload lies in the artefact store."""
-    row = Model(project_id=project_id, name=label(name), upload_digest=upload_digest)
+def add(
+    s: Session, *, project_id: str, name: str, upload_digest: str, request: Mapping[str, Any] | None = None
+) -> ModelRecord:
+    """A model whose upload lies in the artefact store; `request` says how to read it, where that is not plain."""
+    row = Model(project_id=project_id, name=label(name), upload_digest=upload_digest, request=plain_or_none(request))
     s.add(row)
     s.flush()
     return record(ModelRecord, row)

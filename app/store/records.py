@@ -10,6 +10,8 @@ ModelState = Literal["uploaded", "inspecting", "ready", "refused"]
 DatasetState = Literal["uploaded", "preparing", "ready", "refused"]
 ProfileState = Literal["requested", "measuring", "ready", "refused"]
 SearchState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+RequestKind = Literal["export", "apply", "verify"]
+RequestState = Literal["queued", "running", "ready", "failed"]
 Document = Mapping[str, Any]
 
 
@@ -24,13 +26,17 @@ class ProjectRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """An uploaded model; `spec` is the JSON of a ModelSpec once a worker has read the file."""
+    """An uploaded model; `spec` is the JSON of a ModelSpec once a worker has read the file.
+
+    `request` says how to read it: the name of a graph in the file, or architecture and config; None if by itself.
+    """
 
     id: str
     project_id: str
     name: str
     state: ModelState
     upload_digest: str
+    request: Document | None
     graph_digest: str | None
     weights_digest: str | None
     spec: Document | None
@@ -97,6 +103,8 @@ class SearchRecord:
     failure: Document | None
     space: Document | None
     bound: Document | None
+    estimate: Document | None
+    actual: Document | None
     epoch: int
     created_at: str
     started_at: str | None
@@ -112,11 +120,12 @@ class StoredTrial:
     trial: Trial
     created_at: str
     finished_at: str | None
+    shipped: Document | None = None  # when the team put it to use, and what it said of that
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrontTrial:
-    """What a front shows of a trial on one profile; accuracies are those at the highest fidelity."""
+    """What a front shows of a trial on one profile; the headline is that at the highest fidelity."""
 
     number: int
     role: TrialRole
@@ -126,6 +135,8 @@ class FrontTrial:
     cost: TrialCost
     validation: Measurement | None
     test: Measurement | None
+    measured: Measurement | None = None  # the newest latency that was measured for this profile
+    shipped: Document | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +146,7 @@ class SearchProgress:
     done: int
     failed: int
     asked: int
-    best_accuracy: float | None
+    best_quality: float | None  # of pruned trials; higher is better
     first_asked_at: str | None
 
 
@@ -145,7 +156,46 @@ class FrontPoint:
 
     number: int
     latency_ms: float
-    accuracy: float
+    quality: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepricingRecord:
+    """That a search's trials were priced on a later profile, and under which calibration."""
+
+    search_id: str
+    profile_id: str
+    calibration_id: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletePlan:
+    """A complete trial, as far as a price needs it; the plan as stored."""
+
+    trial_id: str
+    number: int
+    plan: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownPlan:
+    """What an earlier trial found: its plan as stored, its quality, and the noise of that."""
+
+    search_id: str
+    plan: Document
+    quality: float
+    standard_error: float
+    recovery_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetRow:
+    """A complete trial over all devices: its validation quality, higher is better, and its latency by profile."""
+
+    number: int
+    quality: float
+    latency_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +208,24 @@ class EventRecord:
     kind: str
     payload: Document
     at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequestRecord:
+    """Work asked for one trial: `body` says what, `result` and `files` (digests by kind) what came of it."""
+
+    id: str
+    project_id: str
+    search_id: str
+    number: int
+    kind: RequestKind
+    state: RequestState
+    body: Document
+    result: Document | None
+    files: Mapping[str, str]
+    failure: Document | None
+    created_at: str
+    finished_at: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

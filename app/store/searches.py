@@ -1,6 +1,7 @@
 """Searches. Users write `desired`; only the coordinator, under its lease, writes `state`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
@@ -8,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.search.spec import SearchSpec
+from app.store import precedents
 from app.store.errors import Conflict, StoreError
 from app.store.records import Document, SearchRecord, SearchState
 from app.store.rows import behind, by_id, found, label, newest, plain, plain_or_none, record
@@ -64,12 +66,46 @@ def page(
     return [record(SearchRecord, row) for row in s.scalars(query.order_by(Search.id.desc()).limit(limit))]
 
 
+def of_model(s: Session, project_id: str, model_id: str) -> list[SearchRecord]:
+    """Every search of a model in the project, newest first."""
+    of_it = Search.spec["model"].as_string() == model_id
+    query = select(Search).where(Search.project_id == project_id, of_it).order_by(Search.id.desc())
+    return [record(SearchRecord, row) for row in s.scalars(query)]
+
+
 def request_cancel(s: Session, project_id: str, search_id: str) -> None:
     """Wish for the end of a search. Idempotent; says nothing to one that has ended."""
     found(s, Search, "search", project_id, search_id)
     # asked again in the statement: the search may end between the look and the write
     wish = update(Search).where(Search.id == search_id, Search.state.not_in(ENDED))
     s.execute(wish.values(desired="cancel"))
+
+
+def extend(s: Session, project_id: str, search_id: str, trials: int) -> SearchRecord:
+    """Ask for more trials of a search; one that succeeded goes back into the queue, and its clock starts anew.
+
+    Raises:
+        Conflict: it failed or was cancelled.
+        SpecError: more trials than a search may ask for.
+    """
+    found(s, Search, "search", project_id, search_id)
+    row = s.scalars(select(Search).where(Search.id == search_id).with_for_update()).one()
+    if row.state in ("failed", "cancelled") or row.desired == "cancel":
+        word = "being cancelled" if row.state not in ENDED else row.state
+        raise Conflict(f"Search {search_id} is {word}: submit a new one, with this one in its `warm_start`.")
+    spec = SearchSpec.from_json(row.spec)
+    row.spec = plain(replace(spec, extensions=(*spec.extensions, trials)).to_json())
+    if row.state == "succeeded":
+        row.state, row.started_at, row.finished_at = "queued", None, None
+    s.flush()
+    return record(SearchRecord, row)
+
+
+def extended(s: Session, known: SearchRecord) -> SearchRecord | None:
+    """The search as it is now, if more trials were asked for than the known record says."""
+    row = s.scalars(select(Search).where(Search.id == known.id).with_for_update()).one()
+    longer = len(row.spec.get("extensions", ())) > len(known.spec.get("extensions", ()))
+    return record(SearchRecord, row) if longer else None
 
 
 def claim(s: Session, *, holder: str, epoch: int) -> SearchRecord | None:
@@ -102,6 +138,15 @@ def set_bound(s: Session, search_id: str, bound: Mapping[str, Any]) -> None:
     by_id(s, Search, "search", search_id).bound = plain(bound)
 
 
+def set_estimate(s: Session, search_id: str, estimate: Mapping[str, Any]) -> SearchRecord:
+    """What was predicted when it was submitted. The first estimate stands."""
+    row = by_id(s, Search, "search", search_id)
+    if row.estimate is None:
+        row.estimate = plain(estimate)
+        s.flush()
+    return record(SearchRecord, row)
+
+
 def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any] | None = None) -> bool:
     """The end of a search. The first end stands: of a search that has ended nothing changes. Whether this was it.
 
@@ -115,14 +160,18 @@ def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any]
     if row.state in ENDED:
         return False
     row.state, row.phase, row.failure, row.finished_at = ended, None, plain_or_none(failure), now()
+    if row.actual is None:  # an extension is no part of what was estimated
+        wall_s = (row.finished_at - row.started_at).total_seconds() if row.started_at else 0.0
+        row.actual = plain({"wall_s": wall_s, **precedents.spent(s, search_id)})
     return True
 
 
 def same_wish(stored: Document, wished: Document) -> bool:
-    """Whether two specs ask for the same, but for the calibrations that submission filled in."""
+    """Whether two specs ask for the same, but for calibrations that submission filled in, and later extensions."""
     pinned = stored.get("calibrations", {})
     given: Document = wished.get("calibrations", {})
-    rest = {**wished, "calibrations": pinned} == {**stored, "calibrations": pinned}
+    since = {"calibrations": pinned, "extensions": []}
+    rest = {**wished, **since} == {**stored, **since}
     return rest and all(profile in pinned and pinned[profile] == given[profile] for profile in given)
 
 

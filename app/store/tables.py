@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -21,7 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.search.trial import Metric, Split, TrialRole, TrialState
 from app.store.ids import new_id
-from app.store.records import DatasetState, ModelState, ProfileState, SearchState
+from app.store.records import DatasetState, ModelState, ProfileState, RequestKind, RequestState, SearchState
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -100,6 +101,7 @@ class Model(Owned, Base):
     name: Mapped[str]
     state: Mapped[ModelState] = mapped_column(String(20), default="uploaded")
     upload_digest: Mapped[str] = mapped_column(String(64))
+    request: Mapped[dict[str, Any] | None]  # how to read the upload: a graph's name, or architecture and config
     graph_digest: Mapped[str | None] = mapped_column(String(64))
     weights_digest: Mapped[str | None] = mapped_column(String(64))
     spec: Mapped[dict[str, Any] | None]
@@ -164,6 +166,8 @@ class Search(Owned, Base):
     failure: Mapped[dict[str, Any] | None]
     space: Mapped[dict[str, Any] | None]
     bound: Mapped[dict[str, Any] | None]
+    estimate: Mapped[dict[str, Any] | None]  # what was predicted when it was submitted
+    actual: Mapped[dict[str, Any] | None]  # what it really took, once it has ended
     holder: Mapped[str | None]
     epoch: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
@@ -177,7 +181,7 @@ class Trial(Keyed, Base):
     __table_args__ = (
         UniqueConstraint("search_id", "number"),
         Index(None, "search_id", "state", "number"),
-        Index(None, "search_id", "state", "role", "accuracy", "number", "id"),  # answers progress and fronts alone
+        Index(None, "search_id", "state", "role", "quality", "number", "id"),  # answers progress and fronts alone
     )
     search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"))
     number: Mapped[int]
@@ -192,9 +196,10 @@ class Trial(Keyed, Base):
     report: Mapped[dict[str, Any]]
     files: Mapped[dict[str, Any]]
     failure: Mapped[dict[str, Any] | None]
-    accuracy: Mapped[float | None]  # on validation data, of complete trials; the measurements say it in full
+    quality: Mapped[float | None]  # of complete trials, on validation data: the headline, higher is better
     attempts: Mapped[int] = mapped_column(default=0)
     finished_at: Mapped[datetime | None]
+    shipped: Mapped[dict[str, Any] | None]  # when the team put it to use, and what it said of that
 
 
 class TrialCost(Base):
@@ -238,7 +243,33 @@ class FrontPoint(Base):
     profile_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     latency_ms: Mapped[float]
-    accuracy: Mapped[float]
+    quality: Mapped[float]
+
+
+class Repricing(Base):
+    """A search's trials were priced on a profile that came after it, under this calibration."""
+
+    __tablename__ = "repricings"
+    search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"), primary_key=True)
+    profile_id: Mapped[str] = mapped_column(String(36), ForeignKey("profiles.id"), primary_key=True)
+    calibration_id: Mapped[str | None] = mapped_column(String(36), ForeignKey("calibrations.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class TrialRequest(Owned, Base):
+    """Work asked for one trial: a file format, its plan on other weights, a measurement."""
+
+    __tablename__ = "trial_requests"
+    __table_args__ = (Index(None, "search_id", "number", "id"), Index(None, "kind", "state"))
+    search_id: Mapped[str] = mapped_column(String(36), ForeignKey("searches.id"))
+    number: Mapped[int]
+    kind: Mapped[RequestKind] = mapped_column(String(20))
+    state: Mapped[RequestState] = mapped_column(String(20), default="queued")
+    body: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    files: Mapped[dict[str, Any]]
+    failure: Mapped[dict[str, Any] | None]
+    finished_at: Mapped[datetime | None]
 
 
 class Artefact(Base):
@@ -281,9 +312,24 @@ class Lease(Base):
 
 
 class Score(Base):
-    """A cached error table; the key names weights, mask rule, data and seed."""
+    """The error table of a search, completed; the key names all that decides it."""
 
     __tablename__ = "scores"
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class OptionError(Base):
+    """The measured error of one option; the key names weights, mask rule, data, samples and seed."""
+
+    __tablename__ = "option_errors"
+    __table_args__ = (Index(None, "weights_digest", "how"),)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    option_digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the option
+    option: Mapped[str] = mapped_column(Text)  # as canonical JSON
+    weights_digest: Mapped[str] = mapped_column(String(64))
+    how: Mapped[str] = mapped_column(String(20))  # the search's `error_table`: each has a scale of its own
+    error: Mapped[float]
+    samples: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Select, or_, select
 from sqlalchemy.orm import Session
 
-from app.search.trial import Failure, Measurement, Split, Trial, TrialCost
+from app.search.trial import Failure, Measurement, Metric, Split, Trial, TrialCost
 from app.store import tables
 from app.store.errors import NotJson
 from app.store.ids import new_id
@@ -24,6 +24,18 @@ _COST = (
     tables.TrialCost.high_ms,
     tables.TrialCost.sources,
     tables.TrialCost.derivations,
+)
+_M = tables.Measurement
+_MEASURED = (
+    _M.metric,
+    _M.value,
+    _M.standard_error,
+    _M.samples,
+    _M.seed,
+    _M.fidelity,
+    _M.split,
+    _M.profile_id,
+    _M.origin,
 )
 
 
@@ -67,10 +79,10 @@ def cost_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
     ]
 
 
-def measurement_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
-    """A trial's measurements as rows; `position` keeps their order."""
+def measurement_rows(trial_id: str, trial: Trial, first: int = 0) -> list[dict[str, Any]]:
+    """A trial's measurements as rows; `position` keeps their order, from `first` on."""
     rows = []
-    for position, measurement in enumerate(trial.measurements):
+    for position, measurement in enumerate(trial.measurements, start=first):
         for number in (measurement.value, measurement.standard_error):
             _require_finite(trial, f"{measurement.split or 'its'} {measurement.metric}", number)
         row = dict(vars(measurement))
@@ -118,15 +130,16 @@ def _cost(row: Row[*tuple[Any, ...]]) -> TrialCost:
     )
 
 
-def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial]:
+def front_trials(s: Session, search_id: str, profile_id: str, metric: Metric) -> list[FrontTrial]:
     """What a front on a profile shows of the complete trials and of the dense one, by number."""
     t, c = tables.Trial, tables.TrialCost
     query = (
-        select(t.number, t.role, t.state, t.plan, t.files, *_COST)
+        select(t.number, t.role, t.state, t.plan, t.files, t.shipped, *_COST)
         .join(c, c.trial_id == t.id)
         .where(t.search_id == search_id, or_(t.state == "complete", t.role == "dense"), c.profile_id == profile_id)
     )
-    best = _accuracies(s, search_id)
+    best = _headlines(s, search_id, metric)
+    measured = _latencies(s, search_id, profile_id)
     return [
         FrontTrial(
             number=row.number,
@@ -137,22 +150,31 @@ def front_trials(s: Session, search_id: str, profile_id: str) -> list[FrontTrial
             cost=_cost(row),
             validation=best.get((row.number, "validation")),
             test=best.get((row.number, "test")),
+            measured=measured.get(row.number),
+            shipped=row.shipped,
         )
         for row in s.execute(query.order_by(t.number))
     ]
 
 
-def _accuracies(s: Session, search_id: str) -> dict[tuple[int, Split], Measurement]:
-    """The accuracies of a search by trial and split, at the highest fidelity; of equal ones the first, as in Trial."""
+def _headlines(s: Session, search_id: str, metric: Metric) -> dict[tuple[int, Split], Measurement]:
+    """A metric of a search by trial and split, at the highest fidelity; of equal ones the first, as in Trial."""
     t, m = tables.Trial, tables.Measurement
-    columns = (m.metric, m.value, m.standard_error, m.samples, m.seed, m.fidelity, m.split, m.profile_id, m.origin)
-    query = select(t.number, m.position, *columns).join(m, m.trial_id == t.id).where(t.search_id == search_id)
+    query = select(t.number, m.position, *_MEASURED).join(m, m.trial_id == t.id).where(t.search_id == search_id)
     rows: dict[tuple[int, Split], Row[*tuple[Any, ...]]] = {}
-    for row in s.execute(query.where(m.metric == "accuracy", m.split.is_not(None))):
+    for row in s.execute(query.where(m.metric == metric, m.split.is_not(None), m.origin.is_(None))):
         there = rows.get((row.number, row.split))
         if there is None or (row.fidelity, -row.position) > (there.fidelity, -there.position):
             rows[row.number, row.split] = row
     return {key: _measurement(row) for key, row in rows.items()}
+
+
+def _latencies(s: Session, search_id: str, profile_id: str) -> dict[int, Measurement]:
+    """The newest measured latency of each trial for a profile."""
+    t, m = tables.Trial, tables.Measurement
+    query = select(t.number, *_MEASURED).join(m, m.trial_id == t.id).where(t.search_id == search_id)
+    rows = s.execute(query.where(m.metric == "latency_ms", m.profile_id == profile_id).order_by(m.position))
+    return {row.number: _measurement(row) for row in rows}
 
 
 def _measurement(row: tables.Measurement | Row[*tuple[Any, ...]]) -> Measurement:
@@ -192,4 +214,5 @@ def _stored(row: tables.Trial, costs: tuple[TrialCost, ...], measurements: tuple
         trial=trial,
         created_at=shown(row.created_at),
         finished_at=shown(row.finished_at),
+        shipped=row.shipped,
     )

@@ -1,11 +1,13 @@
-"""Trials: asked for once, recorded once. What is recorded is never written again."""
+"""Trials: asked for once, measured at every fidelity they reach, recorded once. What is recorded stays as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.search.trial import Trial, TrialState
+from app.search.judging import headline_of
+from app.search.trial import Measurement, Metric, Trial, TrialState
 from app.store import tables
 from app.store.errors import Conflict, NotFound
 from app.store.records import FrontTrial, SearchProgress, StoredTrial
@@ -16,6 +18,7 @@ UNFINISHED: tuple[TrialState, ...] = ("queued", "running")
 FINISHED: tuple[TrialState, ...] = ("complete", "infeasible", "stopped", "failed")
 LARGEST = 2**31 - 1  # what the column of numbers holds; a database refuses to compare it with more
 _T = tables.Trial
+_SPEC = select(tables.Search.spec)
 
 
 def add_asked(s: Session, search_id: str, trials: Sequence[Trial]) -> None:
@@ -56,7 +59,8 @@ def record(s: Session, search_id: str, trial: Trial) -> bool:
     if asked_for != (trial.plan.digest, trial.seed, trial.role, trial.recovery_steps):
         raise Conflict(f"Trial {trial.number} was asked for with another plan or seed, role or recovery than this one.")
     costs, measurements = cost_rows(row.id, trial), measurement_rows(row.id, trial)
-    accuracy = trial.value("accuracy", "validation") if trial.state == "complete" else None
+    headline = headline_of(s.execute(_SPEC.where(tables.Search.id == search_id)).scalar_one())
+    found = trial.value(headline.metric, "validation") if trial.state == "complete" else None
     ended = update(_T).where(_T.id == row.id, _T.state.in_(UNFINISHED))
     values = {
         "state": trial.state,
@@ -65,7 +69,7 @@ def record(s: Session, search_id: str, trial: Trial) -> bool:
         "report": plain(trial.report),
         "files": plain(trial.files),
         "failure": plain_or_none(vars(trial.failure)) if trial.failure else None,
-        "accuracy": None if accuracy is None else accuracy.value,
+        "quality": None if found is None else headline.quality(found.value),
         "attempts": trial.attempts,
         "finished_at": tables.now(),
     }
@@ -74,9 +78,75 @@ def record(s: Session, search_id: str, trial: Trial) -> bool:
     s.execute(delete(tables.TrialCost).where(tables.TrialCost.trial_id == row.id))
     if costs:
         s.execute(insert(tables.TrialCost), costs)
-    if measurements:
-        s.execute(insert(tables.Measurement), measurements)
+    _measure(s, row.id, measurements)
     return True
+
+
+def measured(s: Session, search_id: str, trial: Trial) -> bool:
+    """Write down what a trial showed at a fidelity below the last; it waits, queued. Says nothing to one that ended.
+
+    Raises:
+        NotFound: nobody asked for it.
+        NotJson: it carries a number that is not finite.
+    """
+    row = _row(s, search_id, trial.number)
+    measurements = measurement_rows(row.id, trial)
+    waits = update(_T).where(_T.id == row.id, _T.state.in_(UNFINISHED), _T.recovery_steps == trial.recovery_steps)
+    values = {"state": "queued", "report": plain(trial.report), "attempts": trial.attempts}
+    if s.scalars(waits.values(**values).returning(_T.id)).one_or_none() is None:
+        return False
+    _measure(s, row.id, measurements)
+    return True
+
+
+def promote(s: Session, search_id: str, trials: Sequence[Trial]) -> None:
+    """These trials go on at the fidelity they carry. Says nothing to those that ended or are there already."""
+    for trial in trials:
+        mine = (_T.search_id == search_id, _T.number == trial.number, _T.state.in_(UNFINISHED))
+        below = _T.recovery_steps < trial.recovery_steps
+        s.execute(update(_T).where(*mine, below).values(recovery_steps=trial.recovery_steps, state="queued"))
+
+
+def _measure(s: Session, trial_id: str, measurements: Sequence[Mapping[str, Any]]) -> None:
+    """All measurements of a trial that runs, in place of those of its lower fidelities alone."""
+    s.execute(delete(tables.Measurement).where(tables.Measurement.trial_id == trial_id))
+    if measurements:
+        s.execute(insert(tables.Measurement), [dict(row) for row in measurements])
+
+
+def add_files(s: Session, search_id: str, number: int, files: Mapping[str, str]) -> None:
+    """Name files that were made of a recorded trial later, by kind; a kind that is there is replaced."""
+    row = _row(s, search_id, number)
+    row.files = {**row.files, **plain(files)}
+
+
+def add_measurements(s: Session, search_id: str, number: int, measurements: Sequence[Measurement]) -> None:
+    """Add what was measured of a recorded trial later. Each says where it comes from; none moves a front.
+
+    Raises:
+        Conflict: the trial has not ended, or a measurement has no origin.
+        NotJson: a number is not finite.
+    """
+    row = _row(s, search_id, number)
+    if row.state not in FINISHED:
+        raise Conflict(f"Trial {number} is {row.state}: only an ended trial is measured again.")
+    if any(not measurement.origin for measurement in measurements):
+        raise Conflict("A later measurement says where it comes from.")
+    there = s.scalar(select(func.count()).select_from(tables.Measurement).where(tables.Measurement.trial_id == row.id))
+    trial = get(s, search_id, number).trial.evolve(measurements=tuple(measurements))
+    s.execute(insert(tables.Measurement), measurement_rows(row.id, trial, there or 0))
+
+
+def set_shipped(s: Session, search_id: str, number: int, shipped: Mapping[str, str] | None) -> None:
+    """Mark a trial as shipped, or take the mark away with None.
+
+    Raises:
+        Conflict: the trial is not complete.
+    """
+    row = _row(s, search_id, number)
+    if shipped is not None and row.state != "complete":
+        raise Conflict(f"Trial {number} is {row.state}: only a complete trial is shipped.")
+    row.shipped = plain_or_none(shipped)
 
 
 def history(s: Session, search_id: str) -> list[Trial]:
@@ -106,12 +176,12 @@ def of_role(s: Session, search_id: str, role: str) -> StoredTrial | None:
     return next(iter(stored_trials(s, _of(search_id).where(_T.role == role).limit(1))), None)
 
 
-def for_front(s: Session, search_id: str, profile_id: str) -> list[FrontTrial]:
-    """The complete trials that are priced on a profile, and the dense one in any state; by number.
+def for_front(s: Session, search_id: str, profile_id: str, metric: Metric = "accuracy") -> list[FrontTrial]:
+    """The complete trials that are priced on a profile, with their headline, and the dense one in any state; by number.
 
     Two queries, whatever the number of trials; of each, no more is read than a front shows.
     """
-    return front_trials(s, search_id, profile_id)
+    return front_trials(s, search_id, profile_id, metric)
 
 
 def get(s: Session, search_id: str, number: int) -> StoredTrial:
@@ -125,27 +195,27 @@ def get(s: Session, search_id: str, number: int) -> StoredTrial:
 def progress(s: Session, search_ids: Sequence[str]) -> dict[str, SearchProgress]:
     """How far each of these searches is: two queries, whatever their number, and no trial is read."""
     count, state = func.count(), _T.state
-    best = func.max(_T.accuracy).filter(_T.role == "searched", state == "complete")
+    best = func.max(_T.quality).filter(_T.role == "searched", state == "complete")
     counts = (
         select(
             _T.search_id,
             count.filter(state.in_(FINISHED)).label("done"),
             count.filter(state == "failed").label("failed"),
             count.label("asked"),
-            best.label("best_accuracy"),
+            best.label("best_quality"),
         )
         .where(_T.search_id.in_(search_ids))
         .group_by(_T.search_id)
     )
     firsts = select(_T.search_id, _T.created_at).where(_T.search_id.in_(search_ids), _T.number == 0)
     begun = {search_id: shown(created_at) for search_id, created_at in s.execute(firsts)}
-    none = SearchProgress(done=0, failed=0, asked=0, best_accuracy=None, first_asked_at=None)
+    none = SearchProgress(done=0, failed=0, asked=0, best_quality=None, first_asked_at=None)
     found = {
         row.search_id: SearchProgress(
             done=row.done,
             failed=row.failed,
             asked=row.asked,
-            best_accuracy=row.best_accuracy,
+            best_quality=row.best_quality,
             first_asked_at=begun.get(row.search_id),
         )
         for row in s.execute(counts)

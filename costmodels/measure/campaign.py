@@ -55,7 +55,7 @@ def measure(
         MeasureError: the device or the backend cannot be had here, or cannot run the model; the message says why.
     """
     options = options or MeasureOptions()
-    place = _place(options)
+    place = place_of(options)
     backend = BACKENDS[options.backend](place)
     clock = clock or MachineClock()
     campaign = _Campaign(backend, place, options, clock, backend.watch(clock), report or _silent)
@@ -68,7 +68,8 @@ def _silent(_fraction: float, _text: str) -> None:
     """Nobody asked for progress."""
 
 
-def _place(options: MeasureOptions) -> Place:
+def place_of(options: MeasureOptions) -> Place:
+    """Where and how it is measured; raises MeasureError if this machine has no such device."""
     device = torch.device(options.device)
     require_device(device)
     dtype: torch.dtype = getattr(torch, options.precision)
@@ -116,7 +117,7 @@ class _Campaign:
 
     def _network(self, net: GraphNet) -> Call:
         ours = deepcopy(net).eval().to(self.place.device, self.place.dtype)
-        return self.backend.network(ours, tuple(_inputs(net, self.place)))
+        return self.backend.network(ours, tuple(inputs_of(net, self.place)))
 
     def _points(self, wanted: Sequence[LayerSpec], full: set[LayerSpec], overhead: Overhead) -> dict[Shape, Point]:
         """One point a shape, prepared and settled. Full sizes come first and are never left out."""
@@ -179,7 +180,8 @@ def _share(shape: LayerSpec, spec: ModelSpec) -> float:
     return shape.weights / spec.layer(shape.name).weights
 
 
-def _inputs(net: GraphNet, place: Place) -> Iterator[Tensor]:
+def inputs_of(net: GraphNet, place: Place) -> Iterator[Tensor]:
+    """Inputs to call a whole net with: noise, and zeros for whole numbers."""
     for entry in net.document.inputs:
         shape, dtype = (place.batch, *single_shape(entry)), DTYPES[entry.dtype]
         if dtype.is_floating_point:

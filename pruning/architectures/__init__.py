@@ -6,7 +6,7 @@ too; `load_weights` fills either from safetensors, strictly.
 
 from pruning.architectures.config import Config, InputShape
 from pruning.architectures.table import ARCHITECTURES, Architecture, build, example, read_config
-from pruning.architectures.weights import load_weights
+from pruning.architectures.weights import load_tensors, load_weights
 
 __all__ = [
     "ARCHITECTURES",
@@ -15,6 +15,7 @@ __all__ = [
     "InputShape",
     "build",
     "example",
+    "load_tensors",
     "load_weights",
     "read_config",
 ]

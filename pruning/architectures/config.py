@@ -12,6 +12,7 @@ from typing import Any, Self
 from pruning.errors import IntakeError
 
 Check = Callable[[Any], str]  # what a field must be, in words; "" if the value is
+Limits = Mapping[str, Any]  # the same for programs: {"type": "integer", "least": 1, "most": 64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,12 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; `from_json` is its inverse."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: _json(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def described(cls) -> dict[str, dict[str, Any]]:
+        """Every field with its default and its limits, as JSON."""
+        return {entry.name: {"default": _json(entry.default), **entry.metadata["limits"]} for entry in fields(cls)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -62,7 +68,11 @@ class Config:
 
 def whole(default: int, low: int, high: int) -> Any:
     """A field that is a whole number in `low ... high`."""
-    return _field(default, lambda value: "" if _whole(value, low, high) else f"a whole number in {low} ... {high}")
+
+    def check(value: Any) -> str:
+        return "" if _whole(value, low, high) else f"a whole number in {low} ... {high}"
+
+    return _field(default, check, {"type": "integer", "least": low, "most": high})
 
 
 def real(default: float, low: float, high: float) -> Any:
@@ -72,23 +82,23 @@ def real(default: float, low: float, high: float) -> Any:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return "" if number and isfinite(value) and low <= value <= high else f"a number in {low:g} ... {high:g}"
 
-    return _field(default, check)
+    return _field(default, check, {"type": "number", "least": low, "most": high})
 
 
 def choice(default: int | str, *others: int | str) -> Any:
     """A field that is one of a few values."""
-    allowed = (default, *others)
+    allowed = sorted((default, *others), key=str)
 
     def check(value: Any) -> str:
         fits = any(type(value) is type(one) and value == one for one in allowed)
-        return "" if fits else f"one of {', '.join(map(str, sorted(allowed, key=str)))}"
+        return "" if fits else f"one of {', '.join(map(str, allowed))}"
 
-    return _field(default, check)
+    return _field(default, check, {"type": "choice", "choices": allowed})
 
 
 def flag(default: bool) -> Any:
     """A field that is true or false."""
-    return _field(default, lambda value: "" if isinstance(value, bool) else "true or false")
+    return _field(default, lambda value: "" if isinstance(value, bool) else "true or false", {"type": "boolean"})
 
 
 def several(default: tuple[int, ...], low: int, high: int, most: int) -> Any:
@@ -98,15 +108,19 @@ def several(default: tuple[int, ...], low: int, high: int, most: int) -> Any:
         fits = isinstance(value, tuple) and 1 <= len(value) <= most and all(_whole(one, low, high) for one in value)
         return "" if fits else f"a list of 1 to {most} whole numbers in {low} ... {high}"
 
-    return _field(default, check)
+    return _field(default, check, {"type": "integers", "least": low, "most": high, "items": most})
 
 
 def _whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _field(default: Any, check: Check) -> Any:
-    return field(default=default, metadata={"check": check})
+def _field(default: Any, check: Check, limits: Limits) -> Any:
+    return field(default=default, metadata={"check": check, "limits": limits})
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def image_inputs(channels: int, size: int) -> tuple[InputShape, ...]:

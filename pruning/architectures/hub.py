@@ -129,7 +129,10 @@ def _imported(library: str, name: str) -> Any:
     try:
         return importlib.import_module(_MODULES[library])
     except ImportError as error:
-        raise IntakeError(f"{name} needs the package {library}, which is not installed here") from error
+        raise IntakeError(
+            f"{name} needs the package {library}, which is not installed here: pip install {library}, where the worker "
+            "runs, or make a .pt2 file with `espalier convert` where it is installed"
+        ) from error
     except RuntimeError as error:
         reason = str(error).strip()[:200]
         raise IntakeError(f"{name} needs the package {library}, which cannot be imported here: {reason}") from error

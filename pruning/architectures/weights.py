@@ -1,6 +1,7 @@
-"""`load_weights`: a safetensors file into a module, every tensor of the right name and shape, or nothing at all."""
+"""Tensors into a module, every one of the right name and shape, or nothing at all: `load_weights` from safetensors."""
 
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -9,20 +10,29 @@ from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from pruning.errors import IntakeError
+from pruning.intake.safetensors import read_header
 
 _COUNTER = "num_batches_tracked"  # of batch norm: nothing needs it
 _SHOWN = 5
 
 
 def load_weights(module: nn.Module, source: bytes | Path) -> None:
-    """Copy the tensors of a safetensors file, or of its bytes, into `module`; other float types are converted.
+    """Copy the tensors of a safetensors file, or of its bytes, into `module`; see `load_tensors`.
+
+    Raises:
+        IntakeError: a broken file; or see `load_tensors`.
+    """
+    load_tensors(module, read_safetensors(source))
+
+
+def load_tensors(module: nn.Module, given: Mapping[str, Tensor]) -> int:
+    """Copy tensors into `module` by name, all or none; other float types are converted. How many were copied.
 
     Of tensors that the module holds under several names, one name is enough.
 
     Raises:
-        IntakeError: a broken file; or tensors that are missing, too many or of other shapes or types, all named.
+        IntakeError: tensors that are missing, too many or of other shapes or types, all counted and named.
     """
-    given = _read(source)
     own = module.state_dict(keep_vars=True)
     twins = _twins(own)
     missing = [name for name in own if not (twins[name] & given.keys()) and not _counts(name)]
@@ -34,16 +44,27 @@ def load_weights(module: nn.Module, source: bytes | Path) -> None:
         if names
     ]
     if faults:
-        raise IntakeError(f"the weights do not fit the architecture; {'; '.join(faults)}")
+        fitting = sum(name in given for name in own) - len(wrong)
+        raise IntakeError(f"the weights do not fit the model: {fitting} of {len(own)} tensors do; {'; '.join(faults)}")
+    named = [name for name in own if name in given]
     with torch.no_grad():
-        for name, tensor in own.items():
-            if name in given:
-                tensor.copy_(given[name])
+        for name in named:
+            own[name].copy_(given[name])
+    return len(named)
 
 
-def _read(source: bytes | Path) -> Mapping[str, Tensor]:
+def read_safetensors(source: bytes | Path) -> Mapping[str, Tensor]:
+    """The tensors of a safetensors file, or of its bytes.
+
+    Raises:
+        IntakeError: it is no such file, or cannot be read.
+    """
     try:
+        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            read_header(file, len(source) if isinstance(source, bytes) else source.stat().st_size)
         return load(source) if isinstance(source, bytes) else load_file(source)
+    except IntakeError:
+        raise
     except (SafetensorError, KeyError, ValueError) as error:
         raise IntakeError(f"the weights are not a safetensors file: {str(error)[:200]}") from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import io
 import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ _ENCRYPTED = 0x1
 _HEADER_BYTES = 30  # the fixed part of a member's local header
 _RATIO_FLOOR = 1 << 16  # members this small may compress as well as they like
 _ENTRY_BYTES = 46 + 512  # of the directory: the fixed part, and a name as long as we accept
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+_BROKEN = (  # what `zipfile` raises on broken files
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(ValueError, IndexError, OverflowError, NotImplementedError, RuntimeError),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +69,22 @@ class Archive:
     def _check(self, infos: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
         if len(infos) > self._limits.members:
             raise IntakeError(f"the archive has {len(infos)} members; the limit is {self._limits.members}")
-        files = [info for info in infos if not info.is_dir()]
         for info in infos:
             _check_name(info)
             self._check_member(info)
+        files = [info for info in infos if not info.is_dir()]
         unpacked = sum(info.file_size for info in files)
         if unpacked > self._limits.total_bytes:
             raise IntakeError(f"the archive unpacks to {unpacked} bytes; the limit is {self._limits.total_bytes}")
         _check_overlap(files, size)
         roots = {info.filename.partition("/")[0] for info in infos}
         if len(roots) != 1:
-            raise IntakeError("not an exported program: its members do not lie in one folder")
+            raise IntakeError(
+                "not an exported program: its members do not lie in one folder, as those of torch 2.13 and newer do"
+            )
         members = {info.filename.partition("/")[2]: info for info in files}
-        if len(members) != len(files):
-            raise IntakeError("the archive holds two members of one name")
+        if len({name.casefold() for name in members}) != len(files):  # some disks take them for one
+            raise IntakeError("the archive holds two members of one name, small and capital letters being one")
         return members
 
     def _check_member(self, info: zipfile.ZipInfo) -> None:

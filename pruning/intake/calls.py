@@ -10,14 +10,12 @@ from pruning.intake.archive import Limits
 from pruning.intake.arguments import argument
 from pruning.intake.document import Argument, Node, Ref
 from pruning.intake.fields import shown
+from pruning.intake.modes import mode_notes
 from pruning.intake.operators import LIST, OPERATORS
-from pruning.intake.spellings import CHECKS, EXTRA, IN_PLACE, OWN_NAMES, RENAMED, VIEWS
+from pruning.intake.plain import DRAWS, FRESH, plain, renamed, way_out
+from pruning.intake.spellings import CHECKS, IN_PLACE, OWN_NAMES, VIEWS
 
 _PREFIX = "torch.ops."
-_CONTIGUOUS = {"as_memory_format": 1}
-_NONE = {"as_none": True}
-_MODES = ("training", "train")  # of batch norm, of dropout
-_ATTENTION = "aten.scaled_dot_product_attention.default"
 _MAX_OUTPUTS = 1024
 _MOMENTUM = 0.1  # torch's default
 _MODULE_LENGTH = 200
@@ -45,6 +43,7 @@ class Calls:
         self._values: dict[str, _Value] = {}
         self._sharing: dict[int, list[str]] = {}  # memory -> names
         self._notes: dict[str, None] = {}
+        self._keeps: dict[Any, float] = {}  # random masks under way, and the share that they keep
 
     def bind(self, name: str, ref: Ref, *, frozen: bool = False, counter: bool = False) -> None:
         """Make an input or parameter known under the file's name."""
@@ -66,12 +65,7 @@ class Calls:
 
     def notes(self) -> tuple[str, ...]:
         """What was dropped or repaired, and what the export lost."""
-        modes = [node.args[flag] for node in self.nodes for flag in _MODES if flag in node.args]
-        if modes and not any(modes):
-            self._notes["exported in eval mode: batch norm and dropout layers are switched by ours"] = None
-            if any(node.op == _ATTENTION for node in self.nodes):
-                self._notes["exported in eval mode: dropout inside attention is gone"] = None
-        return tuple(self._notes)
+        return (*self._notes, *mode_notes(self.nodes))
 
     def add(self, node: Any) -> None:
         """Check one node of the file and append its plain form.
@@ -84,13 +78,9 @@ class Calls:
         where = f"node {len(self.nodes)} ({shown(spelled)})"
         if spelled in CHECKS:
             return
-        given = self._named(node, where)
-        op, given = _plain(spelled, given)
-        if op not in OPERATORS:
-            raise IntakeError(
-                f"{where}: this operator is not supported; write that part of the model with common layers, "
-                "and export it without run_decompositions()"
-            )
+        if spelled in OWN_NAMES or renamed(spelled) not in OPERATORS:
+            raise IntakeError(f"{where}: this operator is not supported; {way_out(spelled)}")
+        op, given = plain(spelled, self._named(node, where))
         args = self._arguments(op, given, where)
         written = self._written(op, given, where) if spelled in IN_PLACE else None
         if written is not None and self._values[written].counter:
@@ -100,9 +90,29 @@ class Calls:
             args["momentum"] = _MOMENTUM
             self._notes[f"batch norm without momentum: {_MOMENTUM} is used when statistics are estimated"] = None
         made = self._made(node, op, where)
+        if op.startswith("aten.div.") and self._keeps.get(args["self"]) == args["other"] and made[0] is not None:
+            del self._keeps[args["self"]]  # dropout divides by itself
+            self._define(made[0], self._values[_first_tensor(op, given, where)])
+            return
         entry = Node(id=f"n{len(self.nodes)}", op=op, args=args, outputs=len(made), module=_module(node))
+        if spelled in DRAWS:
+            self._draw(entry, where)
         self._bind_outputs(entry, made, given, written)
         self.nodes.append(entry)
+
+    def close(self) -> None:
+        """Raises IntakeError if random numbers were drawn that are not those of a drop path."""
+        if self._keeps:
+            place = next(iter(self._keeps)).id
+            raise IntakeError(f"node {place[1:]} draws random numbers that are no drop path: export it in eval mode")
+
+    def _draw(self, entry: Node, where: str) -> None:
+        """A drop path keeps each sample with a chance and divides by it: dropout of ones, which are drawn here."""
+        base = entry.args["input"]
+        fresh = isinstance(base, Ref) and base.id.startswith("n") and self.nodes[int(base.id[1:])].op in FRESH
+        if not fresh or not isinstance(dropped := entry.args["p"], float):
+            raise IntakeError(f"{where}: {way_out('bernoulli')}")
+        self._keeps[Ref(entry.id)] = 1 - dropped
 
     def _named(self, node: Any, where: str) -> dict[str, Any]:
         entries = fields.items(fields.member(node, "inputs", where), where, 64)
@@ -198,22 +208,6 @@ class Calls:
         if found.overwritten:
             raise IntakeError(f"{where} uses {shown(name)} after a view of it was written in place: write out of place")
         return found
-
-
-def _plain(spelled: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The table's name of an operator and its arguments there; an unknown operator stays as it is."""
-    op = IN_PLACE.get(spelled) or RENAMED.get(spelled) or spelled
-    if spelled in OWN_NAMES:
-        op = ""  # ours, never a file's
-    given = {key: value for key, value in given.items() if key not in EXTRA.get(spelled, ())}
-    if spelled in IN_PLACE and "self" in given:  # `dropout_` calls it so, `dropout` does not
-        given = {OPERATORS[op].args[0] if key == "self" else key: value for key, value in given.items()}
-    if op == "aten.to.dtype" and given.get("dtype", _NONE) == _NONE:  # a move to another device
-        op = "aten.clone.default"
-        given = {key: value for key, value in given.items() if key == "self"}
-    elif op == "aten.clone.default" and given.get("memory_format") == _CONTIGUOUS:
-        op = "aten.contiguous.default"
-    return op, given
 
 
 def _first_tensor(op: str, given: Mapping[str, Any], where: str) -> str:

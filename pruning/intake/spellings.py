@@ -37,6 +37,7 @@ IN_PLACE: dict[str, str] = {
     "aten.masked_fill_.Scalar": "aten.masked_fill.Scalar",
     "aten.masked_fill_.Tensor": "aten.masked_fill.Tensor",
     "aten.detach_.default": "aten.detach.default",
+    "aten.bernoulli_.float": "aten.dropout.default",  # of a drop path alone: see `plain`
 }
 
 # Another name of an operator in the table, with the same arguments; `-` arguments are dropped on the way.
@@ -47,6 +48,8 @@ RENAMED: dict[str, str] = {
     "aten.to.device": "aten.to.dtype",
     "aten.to.dtype_layout": "aten.to.dtype",
     "aten._to_copy.default": "aten.to.dtype",
+    "aten.new_empty.default": "aten.new_ones.default",  # nobody may count on what lies there
+    "aten.empty.memory_format": "aten.ones.default",
     "aten.__and__.Tensor": "aten.bitwise_and.Tensor",
     "aten.__or__.Tensor": "aten.bitwise_or.Tensor",
     "_operator.add": "int.add",
@@ -63,6 +66,8 @@ EXTRA: dict[str, frozenset[str]] = {
     "aten.to.device": frozenset({"device"}),
     "aten.to.dtype_layout": frozenset({"layout", "device", "pin_memory"}),
     "aten._to_copy.default": frozenset({"layout", "device", "pin_memory"}),
+    "aten.bernoulli_.float": frozenset({"generator"}),
+    "aten.empty.memory_format": frozenset({"memory_format"}),
 }
 
 # Checks of sizes and placements, which running the graph anew makes superfluous.

@@ -56,6 +56,7 @@ class Translation:
         nodes = fields.items(fields.member(self._graph, "nodes", "the graph"), "the graph", self._limits.nodes)
         for node in nodes:
             self._calls.add(node)
+        self._calls.close()
         outputs = self._outputs()
         return GraphDocument(
             inputs=tuple(self._inputs),

@@ -48,9 +48,9 @@ class Service:
         self.places[name] = answer.json()["links"]["self"]
         return str(answer.json()["id"])
 
-    def model(self, name: str, data: bytes) -> str:
+    def model(self, name: str, data: bytes, **request: str) -> str:
         """Upload a model."""
-        return self.send(name, "/models", files={"file": ("model.pt2", data)}, data={"name": name})
+        return self.send(name, "/models", files={"file": ("model", data)}, data={"name": name, **request})
 
     def data(self, name: str, data: bytes, kind: str = "npz") -> str:
         """Upload a dataset."""
@@ -134,6 +134,30 @@ def send_models(service: Service, good: Path) -> None:
     service.model("broken json", archive(**{"m/models/model.json": b"{" * 1000, "m/version": b"0"}))
 
 
+def send_others(service: Service) -> None:
+    """Weights of architectures by name, a file with several graphs, and models with nothing to prune."""
+    import torch
+    from safetensors.torch import save
+    from torch import nn
+    from torch.export.pt2_archive._package import package_pt2
+
+    from pruning.architectures import build
+    from tests.pruning.intake.exporting import export
+
+    mlp = {"architecture": "mlp", "config": json.dumps({"features": 4, "hidden": [3], "classes": 2})}
+    state = build("mlp", json.loads(mlp["config"])).state_dict()
+    service.model("by name", save(state), **mlp)
+    service.model("by name, misfit", save({**state, "layers.0.weight": torch.zeros(3, 5)}), **mlp)
+    service.model("by name, field", save(state), architecture="mlp", config='{"module": "os"}')
+    programs = {key: torch.export.export(nn.Linear(4, 3).eval(), (torch.randn(2, 4),)) for key in ("one", "two")}
+    package_pt2(str(service.folder / "several.pt2"), exported_programs=programs)
+    several = (service.folder / "several.pt2").read_bytes()
+    service.model("several graphs", several)
+    service.model("one of several", several, graph="two")
+    flat = export(nn.Flatten(), (torch.randn(2, 4, 2),), service.folder / "flat.pt2")
+    service.model("nothing to prune", flat.read_bytes())
+
+
 def send_data(service: Service) -> None:
     """Datasets: wrong in shape, in truth, and in intent."""
     rng = np.random.default_rng(0)
@@ -170,6 +194,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with TestClient(create_app(settings), base_url="http://127.0.0.1:8765", client=("127.0.0.1", 50_000)) as http:
         made = Service(http, folder)
         send_models(made, exported(folder))
+        send_others(made)
         send_data(made)
         send_searches(made)
         mine = {key: value for key, value in os.environ.items() if not key.startswith("ESPALIER_")}
@@ -198,6 +223,9 @@ def test_a_planted_payload_never_runs(service: Service, name: str) -> None:
 def test_the_good_model_is_read(service: Service) -> None:
     good = service.answers["good"]
     assert (good["state"], good["layers"]) == ("ready", 3)
+    named, one = service.answers["by name"], service.answers["one of several"]
+    assert (named["state"], named["layers"], named["macs"]) == ("ready", 2, 18)
+    assert (one["state"], one["layers"]) == ("ready", 1)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +236,10 @@ def test_the_good_model_is_read(service: Service) -> None:
         ("only a head", "zip"),
         ("escaping", ".."),
         ("broken json", "model.json"),
+        ("by name, misfit", "[3, 5] instead of [3, 4]"),
+        ("by name, field", "there is no field 'module'"),
+        ("several graphs", "holds 2 graphs: 'one', 'two'"),
+        ("nothing to prune", "no prunable layer"),
     ],
 )
 def test_files_that_are_no_models(service: Service, name: str, said: str) -> None:

@@ -12,6 +12,8 @@ const REST_MS = 400; // at least this long between two updates, and three times 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const plusMinus = (share, error) => (error === null ? percent(share) : `${(100 * share).toFixed(1)} ± ${percent(error)}`);
+const isShare = (metric) => metric === "accuracy" || metric === "top5";
+const reading = (value, error, metric) => (isShare(metric) ? plusMinus(value, error) : `${Number(value.toPrecision(4))}${error === null ? "" : ` ± ${Number(error.toPrecision(2))}`}`);
 const interval = (p) => ((p.low_ms ?? null) === null || (p.high_ms ?? null) === null ? "" : ` (${Number(p.low_ms.toPrecision(3))}–${Number(p.high_ms.toPrecision(3))})`);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const say = (text) => { document.getElementById("said").textContent = text; };
@@ -32,8 +34,8 @@ function label(p) {
   const patterns = Object.entries(p.patterns).map(([kind, count]) => `${count} ${kind === "nm" ? "N:M" : kind}`);
   return [
     `<b>trial ${p.number}</b>`,
-    `${plusMinus(p.accuracy, p.accuracy_standard_error)} validation`,
-    p.test_accuracy === null ? "" : `${plusMinus(p.test_accuracy, p.test_standard_error)} test`,
+    `${reading(p.value, p.standard_error, p.metric)} validation`,
+    p.test_value === null ? "" : `${reading(p.test_value, p.test_standard_error, p.metric)} test`,
     `${Number(p.latency_ms.toPrecision(4))} ms${interval(p)} ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
     NAMES[p.role] ?? `${p.pruner}: ${patterns.join(", ") || "dense"}`,
   ].filter(Boolean).join("<br>");
@@ -42,7 +44,7 @@ function label(p) {
 function scatter(name, points, marker, extra = {}) {
   return {
     type: "scatter", mode: "markers", name, marker, cliponaxis: false,
-    x: points.map((p) => p.latency_ms), y: points.map((p) => p.accuracy),
+    x: points.map((p) => p.latency_ms), y: points.map((p) => p.value),
     text: points.map(label), customdata: points.map((p) => p.page),
     hovertemplate: "%{text}<extra></extra>", ...extra,
   };
@@ -56,24 +58,26 @@ function traces(front) {
     if (front[key]) drawn.push(scatter(NAMES[key], [front[key]], { color: line.color, size: 11, symbol, line }));
   }
   const symbol = front.points.map((p) => (p.predicted ? "circle-open" : "circle"));
-  const error_y = { type: "data", array: front.points.map((p) => p.accuracy_standard_error), thickness: 1, width: 0, color: leaf };
+  const error_y = { type: "data", array: front.points.map((p) => p.standard_error), thickness: 1, width: 0, color: leaf };
   const line = { color: leaf, width: 2 };
   drawn.push(scatter("front", front.points, { color: leaf, size: 11, symbol, line: { width: 2 } }, { mode: "lines+markers", line, error_y }));
   return drawn;
 }
 
-// The same scales as the server's drawing: latency from 0, accuracy around what there is and never above 100 %.
+// The same scales as the server's drawing: latency from 0, shares around what there is and never above 100 %, better up.
 function ranges(front) {
   const all = [...front.trials, ...front.points];
   const seen = zoomed && front.points.length ? front.points : all;
   const span = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
   const [fastest, slowest] = span(seen.map((p) => p.latency_ms));
-  const [worst, best] = span(seen.map((p) => p.accuracy));
-  const room = Math.max(best - worst, 0.02) * 0.08;
+  const [low, high] = span(seen.map((p) => p.value));
+  const share = isShare(front.metric);
+  const room = Math.max(high - low, share ? 0.02 : Math.abs(high) * 0.02, 1e-6) * 0.08;
+  const y = share ? [Math.max(0, low - room), Math.min(1, high + room)] : [low - room, high + room];
   const beside = Math.max(slowest - fastest, slowest * 0.02) * 0.06;
   return {
     x: zoomed ? [fastest - beside, slowest + beside] : [0, slowest * 1.05],
-    y: [Math.max(0, worst - room), Math.min(1, best + room)],
+    y: front.better === "lower" ? y.reverse() : y,
   };
 }
 
@@ -81,8 +85,8 @@ function layout(front) {
   const across = (y, tint, dash) => ({ type: "line", layer: "below", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour(tint), width: 1.2, dash } });
   const upright = (x) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: x, x1: x, line: { color: colour("--clay"), dash: "dash", width: 1.5 } });
   const shapes = front.limits.map((limit) => upright(limit.latency_ms));
-  if (front.dense) shapes.push(across(front.dense.accuracy, "--ink", "dot"));
-  if (front.dense_recovered) shapes.push(across(front.dense_recovered.accuracy, "--sky", "dash"));
+  if (front.dense) shapes.push(across(front.dense.value, "--ink", "dot"));
+  if (front.dense_recovered) shapes.push(across(front.dense_recovered.value, "--sky", "dash"));
   const axis = { gridcolor: colour("--rule"), zeroline: false, linecolor: colour("--quiet"), tickfont: { color: colour("--quiet") } };
   const { x, y } = ranges(front);
   const narrow = plot.clientWidth < 560;
@@ -94,7 +98,7 @@ function layout(front) {
     dragmode: touch ? false : "zoom", uirevision: `${context.profile} ${zoomed}`, shapes,
     hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--leaf"), font: { color: colour("--ink") }, align: "left" },
     xaxis: { ...axis, range: x, title: { text: title, standoff: 12, font: { size: narrow ? 12 : 13 } } },
-    yaxis: { ...axis, range: y, tickformat: "~%", title: { text: "accuracy (validation)", standoff: 8, font: { size: narrow ? 12 : 13 } } },
+    yaxis: { ...axis, range: y, tickformat: isShare(front.metric) ? "~%" : "~g", title: { text: `${context.metric_title} (validation)`, standoff: 8, font: { size: narrow ? 12 : 13 } } },
   };
 }
 

@@ -8,23 +8,57 @@ from app.search.tasks.base import Answer, Report
 
 
 def inspect(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
-    """Read an uploaded model file with our own reader, describe it, and count its MACs a second way."""
+    """Read an upload with our own reader, describe it, and count its MACs a second way.
+
+    `upload` is an exported program, of which `graph` names one graph where it has several; or, beside an
+    `architecture` and its `config`, a safetensors file.
+    """
     from dataclasses import replace
 
+    from pruning.describe import describe
     from pruning.graphnet import load
-    from pruning.intake.reader import read_exported_program, write_model
-    from pruning.trace import trace
+    from pruning.intake.reader import write_model
 
     report(0.1, "reading the file")
-    document, tensors = read_exported_program(Path(payload["upload"]))
+    read = _named if "architecture" in payload else _exported
+    document, tensors, notes = read(payload, folder)
     write_model(document, tensors, folder)
     report(0.5, "tracing the graph")
     net = load(folder)
-    spec = trace(net)
+    spec = describe(net)
     report(0.7, "counting multiply-adds")
-    spec = replace(spec, notes=(*spec.notes, _counted(net, spec)))
+    spec = replace(spec, notes=(*notes, *spec.notes, _counted(net, spec)))
     files = {"graph": str(folder / "graph.json"), "weights": str(folder / "weights.safetensors")}
     return {"spec": spec.to_json()}, files
+
+
+def _exported(payload: Mapping[str, Any], _: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    """The graph of an exported program, its tensors, and nothing to say beyond what the graph says."""
+    from pruning.intake.reader import read_exported_program
+
+    document, tensors = read_exported_program(Path(payload["upload"]), graph=payload.get("graph", ""))
+    return document, tensors, ()
+
+
+def _named(payload: Mapping[str, Any], folder: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    """The same of an architecture of the table with the uploaded weights, exported here and now."""
+    from tempfile import TemporaryDirectory
+
+    from pruning.architectures import example
+    from pruning.architectures.named import build_named, named_config
+    from pruning.convert import convert
+    from pruning.intake.reader import read_exported_program
+
+    name, config = payload["architecture"], payload.get("config", {})
+    inputs = example(named_config(name, config).inputs)
+    module = build_named(name, config, Path(payload["upload"]))
+    notes = [f"built by name as {name}; the weights fit in names and shapes"]
+    with TemporaryDirectory(dir=folder) as inside:
+        done = convert(module, inputs, Path(inside) / "exported.pt2")
+        document, tensors = read_exported_program(done.path)
+    if done.fallback:
+        notes.append(f"exported in eval mode, for in train mode {done.fallback}")
+    return document, tensors, tuple(notes)
 
 
 def _counted(net: Any, spec: Any) -> str:

@@ -12,7 +12,7 @@ def prepare(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     from app.search import sources
 
     upload = Path(payload["upload"]) if payload.get("upload") else None
-    prepared = sources.prepare(payload["kind"], upload, payload.get("options", {}), report)
+    prepared = sources.prepare(payload["kind"], upload, payload.get("options", {}), report, folder)
     arrays = folder / "arrays.zip"
     prepared.write(arrays)
     return {"meta": prepared.meta()}, {"arrays": str(arrays)}

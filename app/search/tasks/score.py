@@ -9,17 +9,23 @@ from app.search.tasks.base import setting as setting_of
 
 
 def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:  # noqa: ARG001 - makes no files
-    """The error of every option, one at a time."""
+    """The error of every option, one at a time, as the search's `error_table` says."""
     from app.search.batches import check_fit
+    from app.search.priors import magnitude
     from app.search.score import Scorer, read_options
 
     setting = setting_of(payload)
     check_fit(setting.dataset, setting.spec.task, setting.model)
+    units = read_options(payload["options"])
+    if setting.spec.error_table == "prior":
+        return {"errors": magnitude(setting.net, setting.model, units), "samples": 0, "sample_passes": 0}, {}
     calibration = setting.feed("calibration", setting.spec.calibration_samples)
     scorer = Scorer(
         net=setting.net,
         spec=setting.model,
         batches=list(calibration.in_order(128)),
-        output=setting.spec.task.output,
+        judge=setting.judge,
+        refit=setting.spec.error_table == "reconstructed",
     )
-    return {"errors": scorer.table(read_options(payload["options"]), report), "samples": len(calibration)}, {}
+    found = scorer.scored(units, report)
+    return {"errors": found.errors, "samples": len(calibration), "sample_passes": found.sample_passes}, {}

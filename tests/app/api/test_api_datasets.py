@@ -23,6 +23,13 @@ def test_arrays_and_images_come_as_files(world: World, kind: str) -> None:
     assert answer.json()["name"] == "cats"
 
 
+def test_texts_come_as_they_are_with_their_options(world: World) -> None:
+    data = {"kind": "text", "options": '{"text": 1, "label": 0, "length": 64}'}
+    answer = world.http.post(f"{API}/datasets", data=data, files={"file": ("sst2.tsv", b"1\tfine\n")})
+    assert answer.status_code == 202
+    assert answer.json()["options"] == {"text": 1, "label": 0, "length": 64}
+
+
 @pytest.mark.parametrize(
     ("data", "file", "where"),
     [
@@ -30,6 +37,9 @@ def test_arrays_and_images_come_as_files(world: World, kind: str) -> None:
         ({"kind": "digits"}, ZIP, "/file"),
         ({"kind": "npz"}, b"\x93NUMPY", "/file"),
         ({"kind": "parquet"}, ZIP, "/kind"),
+        ({"kind": "digits", "options": '{"length": 8}'}, None, "/options"),
+        ({"kind": "text", "options": '{"length": 1}'}, ZIP, "/options"),
+        ({"kind": "hf"}, b"1\tfine", "/file"),
         ({"kind": "digits", "options": "[1]"}, None, "/options"),
         ({"kind": "digits", "options": "{"}, None, "/options"),
         ({"kind": "digits", "options": "[" * 9_000}, None, "/options"),
@@ -45,4 +55,4 @@ def test_wrong_ones_are_pointed_at(calm: World, data: dict[str, str], file: byte
 def test_a_number_that_json_cannot_say_is_the_askers_mistake(world: World) -> None:
     answer = world.http.post(f"{API}/datasets", data={"kind": "digits", "options": '{"seed": NaN}'})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert "not JSON" in answer.json()["detail"]
+    assert "option seed is 'nan'" in answer.json()["detail"]

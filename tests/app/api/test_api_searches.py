@@ -1,11 +1,13 @@
 """Submitting: what is accepted, what is refused before any training, and what is only submitted once."""
 
+import json
 from typing import Any
 
 import pytest
 
 from app.store import datasets, models, searches
 from costmodels.profile import ProfileRow
+from pruning.intake.document import GraphDocument, Input, Node, Parameter, Ref
 from tests.app.api.world import API, MODEL, World, catalogue_profile, measured_profile
 
 
@@ -30,7 +32,8 @@ def test_a_search_is_accepted_and_found_again(world: World) -> None:
     search = answer.json()
     assert (search["state"], search["name"], search["spec"]["trials"], search["phase"]) == ("queued", "first", 5, None)
     assert search["progress"] == {
-        "done": 0, "total": 7, "failed": 0, "best_accuracy": None, "seconds_left": None,
+        "done": 0, "total": 7, "failed": 0, "best_accuracy": None, "seconds_left": None, "metric": "accuracy",
+        "best": None,
     }  # fmt: skip
     assert answer.headers["location"] == search["links"]["self"] == f"{API}/searches/{search['id']}"
     assert world.http.get(answer.headers["location"]).json() == search
@@ -141,6 +144,27 @@ def test_data_that_does_not_fit_the_model(
         refused(answer, "dataset_mismatch", where)
 
 
+def test_a_vocabulary_that_the_models_embedding_lacks_is_found_at_once(world: World) -> None:
+    """From the model's stored graph, which is plain JSON: no worker and no torch are asked."""
+    words = Parameter(id="p0", name="words", kind="parameter", shape=(40, 6), dtype="float32")
+    look = Node(id="n0", op="aten.embedding.default", args={"weight": Ref("p0"), "indices": Ref("i0")})
+    ids = Input(id="i0", name="input_ids", shape=(None, 8), dtype="int64")
+    graph = GraphDocument(inputs=(ids,), parameters=(words,), nodes=(look,), outputs=(Ref("n0"),))
+    digest, _ = world.service.artefacts.put_bytes(json.dumps(graph.to_json()).encode())
+    spec = MODEL.to_json() | {"input_shape": [8]}
+    inputs = [{"name": "input_ids", "shape": [8], "dtype": "int32"}]
+    meta = {"classes": ["0", "1"], "input_shape": [8], "inputs": inputs, "tokenizer": {"kind": "words"}}
+    for size, fits in ((41, False), (40, True)):
+        with world.service.database.begin() as session:
+            models.set_ready(session, world.model, graph_digest=digest, weights_digest="2" * 64, spec=spec)
+            datasets.set_ready(session, world.dataset, meta=meta | {"vocabulary": size}, arrays_digest="6" * 64)
+        answer = submit(world)
+        if fits:
+            assert answer.status_code == 202, answer.text
+        else:
+            assert '"vocabulary": 40' in refused(answer, "dataset_mismatch", "/dataset")["detail"]
+
+
 def test_a_catalogue_accelerator_needs_no_match(world: World) -> None:
     profile = catalogue_profile("eyeriss-v2", 1)
     chip = world.http.post(f"{API}/profiles", json=profile.to_json()).json()["id"]
@@ -167,6 +191,21 @@ def test_cancelling_is_a_wish_and_can_be_repeated(world: World) -> None:
         assert answer.status_code == 202
         assert answer.json()["desired"] == "cancel"
     assert world.http.post(f"{API}/searches/nobody/cancel").status_code == 404
+
+
+def test_extending_asks_for_more_trials_and_a_cancelled_search_has_none(world: World) -> None:
+    search = world.search()
+    for more in (5, 7):
+        answer = world.http.post(f"{API}/searches/{search}/extend", json={"trials": more})
+        assert answer.status_code == 202
+    assert answer.json()["spec"]["extensions"] == [5, 7]
+    for body in ({"trials": 0}, {}, {"trials": 1, "more": 2}):
+        assert world.http.post(f"{API}/searches/{search}/extend", json=body).status_code == 422
+    assert world.http.post(f"{API}/searches/nobody/extend", json={"trials": 1}).status_code == 404
+    world.http.post(f"{API}/searches/{search}/cancel")
+    refused = world.http.post(f"{API}/searches/{search}/extend", json={"trials": 1})
+    assert refused.status_code == 409
+    assert "being cancelled" in refused.json()["detail"]
 
 
 def test_reading_changes_nothing(world: World) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from app.cli import convert, serve
 from app.cli import submit as submission
+from app.cli import upload as uploading
+from app.cli.dataset import DataWish, kind_of, pack, upload_dataset
 from app.cli.main import app
 from app.store import searches
 from tests.app.api.world import World, measured_profile
@@ -47,7 +50,7 @@ def test_a_front_is_a_table(runner: CliRunner, world: World) -> None:
     search = world.finished_search(name="[bold]x[/bold]")
     result = runner.invoke(app, ["front", search])
     assert result.exit_code == 0
-    assert "dense, as uploaded" in result.output and "3.3 ms" in result.output and "96.0 ± 1.0 %" in result.output
+    assert "dense, as uploaded" in result.output and "3.3 ms" in result.output and "96.0 ± 1.0%" in result.output
     assert f"/searches/{search}" in result.output
     assert json.loads(runner.invoke(app, ["front", search, "--json"]).output)[0]["profile"] == world.profile
 
@@ -88,6 +91,13 @@ def test_submitting_from_ids_waits_and_prints(runner: CliRunner, world: World, m
     assert (list(seen["task"]["mean"]), list(seen["patterns"])) == ([0.5], ["channel"])
 
 
+def test_extending_a_search(runner: CliRunner, world: World) -> None:
+    search = world.search()
+    result = runner.invoke(app, ["extend", search, "4", "--no-wait", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.output)["search"]["spec"]["extensions"] == [4]
+
+
 def test_a_submission_that_is_refused_names_the_field(runner: CliRunner, world: World) -> None:
     command = ["submit", world.model, "--dataset", world.dataset, "--profile", world.profile, "--limit", "0.001"]
     result = runner.invoke(app, command)
@@ -108,7 +118,7 @@ def test_files_are_uploaded_and_a_refusal_ends_it(
             failure = {"code": "model_refused", "reason": "node 3 is unknown", "details": {}}
             models.set_refused(session, newest.id, failure)
 
-    monkeypatch.setattr(submission.time, "sleep", refuse)
+    monkeypatch.setattr(uploading.time, "sleep", refuse)
     command = ["submit", str(tmp_path / "net.pt2"), "--dataset", world.dataset, "--profile", world.profile]
     result = runner.invoke(app, command)
     assert result.exit_code == 1
@@ -130,7 +140,7 @@ def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path) -
         chip = client.get_profile(submission._profile(client, "eyeriss-v2", spec))
         assert chip["document"]["accelerator"] == "eyeriss-v2"
         assert submission._profile(client, world.profile, spec) == world.profile
-        assert submission._dataset(client, world.dataset, 0) == world.dataset
+        assert upload_dataset(client, world.dataset, DataWish()) == world.dataset
 
 
 @pytest.mark.parametrize(
@@ -152,8 +162,42 @@ def test_a_folder_is_packed_without_links_and_hidden_files(tmp_path: Path) -> No
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_bytes(b"secret")
     (folder / "link.jpg").symlink_to("/etc/hostname")
-    with zipfile.ZipFile(submission.pack(folder, tmp_path / "cats.zip")) as archive:
+    with zipfile.ZipFile(pack(folder, tmp_path / "cats.zip")) as archive:
         assert archive.namelist() == ["train/0/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["train/cat/1.png"], "images"),
+        (["x.npy", "y.npy"], "npz"),
+        (["train.tsv", "dev.tsv", "vocab.txt"], "text"),
+        (["d/train/state.json", "d/train/data-00000-of-00001.arrow"], "hf"),
+    ],
+)
+def test_the_kind_of_data_is_seen_from_the_files(names: list[str], kind: str) -> None:
+    assert kind_of(names) == kind
+
+
+@pytest.mark.usefixtures("world")
+def test_data_come_as_files_or_folders_with_their_options(tmp_path: Path, monkeypatch: Any) -> None:
+    from app.client import Client
+
+    monkeypatch.setattr("app.cli.dataset.settled", lambda document, *_: document["id"])
+    (tmp_path / "rows.tsv").write_text("label\ttext\n1\tfine\n")
+    (tmp_path / "set").mkdir()
+    for name in ("x.npy", "y.npy"):
+        (tmp_path / "set" / name).write_bytes(b"npy")
+    with Client("http://127.0.0.1:8765") as client:
+        wish = DataWish(seed=3, task="regression", options={"length": 16})
+        for given, kind in (("rows.tsv", "text"), ("set", "npz")):
+            asked = wish if kind == "text" else DataWish(seed=3, task="regression")
+            found = client.get_dataset(upload_dataset(client, str(tmp_path / given), asked))
+            assert found["kind"] == kind
+            assert found["options"] == asked.of(kind) and found["options"]["task"] == "regression"
+        (tmp_path / "x.npy").write_bytes(b"npy")
+        with pytest.raises(typer.Exit):
+            upload_dataset(client, str(tmp_path / "x.npy"), wish)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])

@@ -12,6 +12,7 @@ from app.client.http import Connection
 from app.client.progress import bar, describe, duration
 from app.client.sse import Event, parse
 from app.store import searches
+from tests.app.api.test_api_architectures import WEIGHTS
 from tests.app.api.world import BASE, World, finished_trial, measured_profile, plans_and_accuracies
 
 ZIP = b"PK\x03\x04 something"
@@ -35,7 +36,11 @@ def test_uploads_lists_and_reads(client: Client, tmp_path: Path) -> None:
     model = client.upload_model(tmp_path / "net.pt2", "mine")
     assert (model["name"], client.get_model(model["id"])["id"]) == ("mine", model["id"])
     assert client.list_models(limit=1)["items"][0]["id"] == model["id"]
-    assert len(list(client.pages("models"))) == 2
+    (tmp_path / "net.safetensors").write_bytes(WEIGHTS)
+    named = client.upload_model(tmp_path / "net.safetensors", architecture="mlp", config={"classes": 3})
+    assert named["request"] == {"architecture": "mlp", "config": {"classes": 3}}
+    assert "mlp" in {item["name"] for item in client.list_architectures()["items"]}
+    assert len(list(client.pages("models"))) == 3
     (tmp_path / "a.npz").write_bytes(ZIP)
     dataset = client.add_dataset("npz", tmp_path / "a.npz", options={"seed": 1})
     assert client.get_dataset(dataset["id"])["options"] == {"seed": 1}
@@ -60,6 +65,7 @@ def test_a_search_is_a_handle(world: World, client: Client) -> None:
     assert search.url == f"{BASE}/searches/{search.id}"
     assert (search.state, search.finished) == ("queued", False)
     assert client.list_searches(state="queued")["items"][0]["id"] == search.id
+    assert search.extend(3).document["spec"]["extensions"] == [3]
     assert search.cancel().document["desired"] == "cancel"
     assert client.search(search.id).document == client.get_search(search.id)
 

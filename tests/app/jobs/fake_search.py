@@ -65,7 +65,8 @@ def inspect(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
 def prepare(payload: Mapping[str, Any], folder: Path, _report: Report) -> Answer:
     mark("prepare", folder)
     (folder / "arrays.zip").write_text(json.dumps(payload["options"]))
-    return {"meta": {"classes": ["a", "b"], "input_shape": [256]}}, {"arrays": str(folder / "arrays.zip")}
+    splits = {"train": 640, "calibration": 64, "validation": 100, "test": 100}
+    return {"meta": {"classes": ["a", "b"], "input_shape": [256], "splits": splits}}, {"arrays": str(folder / "arrays.zip")}
 
 
 def measure(payload: Mapping[str, Any], folder: Path, _report: Report) -> Answer:
@@ -77,12 +78,9 @@ def measure(payload: Mapping[str, Any], folder: Path, _report: Report) -> Answer
 def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     mark("score", folder)
     report(0.1, "scoring")
-    draw = random.Random(7)
-    errors = []
-    for options in payload["options"]:
-        steps = sorted(draw.random() for _ in options[1:])
-        errors.append([0.0, *steps])
-    return {"errors": errors, "samples": 64}, {}
+    units = payload["options"]
+    errors = [[random.Random(json.dumps(option, sort_keys=True)).random() for option in unit] for unit in units]
+    return {"errors": errors, "samples": 64, "sample_passes": 64 * (1 + sum(map(len, errors)))}, {}
 
 
 def trial(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
@@ -95,7 +93,8 @@ def trial(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     draw = random.Random(f"{plan.digest}/{asked['seed']}/{asked['recovery_steps']}")
     common = {"standard_error": 0.01, "samples": 100, "seed": asked["seed"], "fidelity": asked["recovery_steps"]}
     measurements = [
-        {"metric": "accuracy", "value": draw.random(), "split": split, "profile": None, **common}
+        {"metric": metric, "value": draw.random(), "split": split, "profile": None, **common}
+        for metric in ("accuracy", "loss")
         for split in ("validation", "test")
     ]
     (folder / "pruned.safetensors").write_text(f"{plan.digest} {asked['seed']}")

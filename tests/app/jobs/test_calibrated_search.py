@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.jobs.problem import build_problem, find_parts, score_key
+from app.jobs.problem import build_problem, find_parts, option_key, score_key
 from app.search.spec import SearchSpec
 from app.store import calibrations, datasets, models, searches
 from costmodels.calibrate import CalibrationPoint, calibrate
@@ -21,7 +21,7 @@ def test_the_pinned_version_prices_the_search(tmp_path: Path) -> None:
     half = calibrate(chip.digest, [CalibrationPoint(predicted_ms=2.0, measured_ms=1.0)])
     with world.database.begin() as s:
         models.set_ready(s, model, graph_digest=empty, weights_digest=empty, spec=MODEL.to_json())
-        datasets.set_ready(s, dataset, meta={}, arrays_digest=empty)
+        datasets.set_ready(s, dataset, meta={"splits": {"train": 64}}, arrays_digest=empty)
         pinned = calibrations.add(
             s, project_id=world.project, profile_id=profile, version=1, document=half.to_json()
         ).id
@@ -33,7 +33,7 @@ def test_the_pinned_version_prices_the_search(tmp_path: Path) -> None:
             made[chosen] = searches.add(s, project_id=world.project, spec=spec).id
         later = calibrate(chip.digest, [CalibrationPoint(predicted_ms=2.0, measured_ms=8.0)], half)
         calibrations.add(s, project_id=world.project, profile_id=profile, version=2, document=later.to_json())
-    latencies, keys = [], []
+    latencies, keys, options = [], [], []
     for key in made.values():
         with world.database.read() as s:
             search = searches.get(s, world.project, key)
@@ -41,6 +41,8 @@ def test_the_pinned_version_prices_the_search(tmp_path: Path) -> None:
         problem = build_problem(search, parts, world.blobs, tmp_path)
         latencies.append(network_cost(MODEL, PruningPlan(pruner=""), problem.cost_models[profile]).latency_ms)
         keys.append(score_key(search, parts))
+        options.append(option_key(search, parts))
     assert latencies[0] == latencies[1] / 2
     assert keys[0] != keys[1]
+    assert options[0] == options[1], "what an option loses has no price"
     world.close()

@@ -251,7 +251,7 @@ def test_very_many_trials_are_drawn_under_the_policy(
     one = front["trials"][4]
     assert one["role"] == "searched" and one["number"] not in [p["number"] for p in front["points"]]
     front["trials"] += [
-        one | {"number": n, "page": f"/{n}", "latency_ms": 0.5 + n % 211 / 50, "accuracy": 0.5 + n % 97 / 300}
+        one | {"number": n, "page": f"/{n}", "latency_ms": 0.5 + n % 211 / 50, "value": 0.5 + n % 97 / 300}
         for n in range(10, 9 + count)
     ]
     opened = tab("about:blank")

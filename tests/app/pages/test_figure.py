@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 from app.pages.figure import Axis, front_svg, latency_title
 
 
-def point(number: int, latency_ms: float, accuracy: float, **more: Any) -> dict[str, Any]:
+def point(number: int, latency_ms: float, value: float, **more: Any) -> dict[str, Any]:
     return {
         "number": number,
         "latency_ms": latency_ms,
-        "accuracy": accuracy,
+        "value": value,
         "predicted": True,
         "role": "searched",
         "page": f"/searches/s/trials/{number}",
@@ -26,6 +26,8 @@ def front(**changes: Any) -> dict[str, Any]:
         "profile_name": "tiny",
         "source": "analytical",
         "batch": 64,
+        "metric": "accuracy",
+        "better": "higher",
         "points": points,
         "trials": [*points, point(4, 2.5, 0.85)],
         "dense": point(0, 4.0, 0.97),
@@ -63,7 +65,7 @@ def test_a_limit_beyond_the_figure_is_left_out() -> None:
 
 
 def test_an_error_bar_is_one_standard_error_each_way_and_stays_inside() -> None:
-    points = [point(2, 1.0, 0.80, accuracy_standard_error=0.02), point(3, 2.0, 0.99, accuracy_standard_error=0.5)]
+    points = [point(2, 1.0, 0.80, standard_error=0.02), point(3, 2.0, 0.99, standard_error=0.5)]
     svg = front_svg(front(points=points, trials=[*points, point(4, 3.0, 0.5)]))
     first, second = elements(svg, "line", "error")
     circle = elements(svg, "circle", "predicted")[0]
@@ -76,6 +78,17 @@ def test_faster_is_left_and_better_is_up() -> None:
     worse, better = elements(front_svg(front()), "circle", "predicted")
     assert float(worse.get("cx") or 0) < float(better.get("cx") or 0)
     assert float(worse.get("cy") or 0) > float(better.get("cy") or 0)
+
+
+def test_better_is_up_also_where_it_is_lower_and_values_are_no_shares() -> None:
+    points = [point(2, 1.0, 31.0), point(3, 2.0, 24.0)]
+    dense = {"dense": point(0, 4.0, 22.0), "dense_recovered": None}
+    svg = front_svg(front(points=points, trials=points, metric="perplexity", better="lower", **dense))
+    worse, better = elements(svg, "circle", "predicted")
+    assert float(worse.get("cy") or 0) > float(better.get("cy") or 0)
+    said = [text.text or "" for text in elements(svg, "text")]
+    assert "perplexity (validation)" in said and not any("%" in text for text in said)
+    assert max(float(text.get("y") or 0) for text in elements(svg, "text")) <= 440
 
 
 def test_measured_points_are_solid() -> None:

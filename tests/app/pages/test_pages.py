@@ -57,8 +57,8 @@ def test_the_table_is_the_front_of_the_json(pages: Pages, device: int) -> None:
         assert float(row[1].split()[0]) == pytest.approx(p["latency_ms"], rel=0.006)
         assert row[1].split()[1] == interval(p["low_ms"], p["high_ms"]) != ""
         assert row[2] == f"{100 * p['latency_share']:.1f}%"
-        assert row[3] == plus_minus(p["accuracy"], p["accuracy_standard_error"])
-        assert row[4] == plus_minus(p["test_accuracy"], p["test_standard_error"])
+        assert row[3] == plus_minus(p["value"], p["standard_error"])
+        assert row[4] == plus_minus(p["test_value"], p["test_standard_error"])
     for link in (p["files"]["weights"] for p in points):
         assert f'href="{link}"' in page
 
@@ -164,7 +164,7 @@ def test_the_page_of_a_trial_is_its_json(pages: Pages) -> None:
         assert row[2].split()[1] == interval(device["low_ms"], device["high_ms"]) != ""
     assert "pdp" in page and "tau 0.1" in page
     assert "exact zeros: <b>yes</b>" in page
-    assert list(Table(page, "accuracy"))[1][1:] == ["90.0 ± 1.0%", "89.0 ± 1.0%"]
+    assert list(Table(page, "quality"))[1][1:] == ["90.0 ± 1.0%", "89.0 ± 1.0%"]
     assert f'href="{trial["links"]["weights"]}"' in page and f'href="{trial["links"]["self"]}"' in page
 
 
@@ -173,7 +173,7 @@ def test_pages_of_trials_that_have_not_run_or_did_not_work(pages: Pages) -> None
     waiting = pages.trial(6, plan(6), 0.1).evolve(state="queued")
     pages.record(search, [*pages.some_trials(), pages.failed_trial(5), waiting])
     failed = pages.html(f"/searches/{search}/trials/5")
-    assert "the loss became NaN at step 3" in failed and 'id="accuracy"' not in failed
+    assert "the loss became NaN at step 3" in failed and 'id="quality"' not in failed
     queued = pages.html(f"/searches/{search}/trials/6")
     assert '<span class="chip queued">' in queued
     assert [row[2] for row in list(Table(queued, "layers"))[1:]] == ["–"] * 3

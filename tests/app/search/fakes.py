@@ -10,14 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from app.search.coordinates import Terrain
-from app.search.events import Event, ScoresReady, TrialFinished, TrialsAsked, TrialStarted
+from app.search.events import (
+    Event,
+    ScoresReady,
+    TrialFinished,
+    TrialMeasured,
+    TrialsAsked,
+    TrialsPromoted,
+    TrialStarted,
+)
 from app.search.executor import Outcome, Progress, Task
 from app.search.limits import Limits, Prices
 from app.search.price import cost_table, reachable_range, remembered
 from app.search.run import Problem, run
 from app.search.space import space
 from app.search.spec import Limit, SearchSpec
+from app.search.terrain import Terrain
 from app.search.trial import Failure, Trial
 from costmodels.base import CostModel
 from costmodels.catalogue import accelerator_profile, cost_model
@@ -80,7 +88,7 @@ def answer(task: Task) -> dict[str, Any]:
         units = task.payload["options"]
         read = [[{name: patterns.from_json(p) for name, p in option.items()} for option in unit] for unit in units]
         errors = [[sum(error_of(p, name) for name, p in option.items()) for option in unit] for unit in read]
-        return {"errors": errors, "samples": 256}
+        return {"errors": errors, "samples": 256, "sample_passes": 256 * (1 + sum(map(len, errors)))}
     asked = task.payload["trial"]
     plan = PruningPlan.from_json(asked["plan"])
     total = sum(error_of(p, name) for name, p in plan.patterns.items())
@@ -160,6 +168,11 @@ class FakeStore:
                     self.trials.setdefault(trial.number, _plain(trial))
             case TrialStarted(number=number, attempt=attempt):
                 self.trials[number] |= {"state": "running", "attempts": attempt}
+            case TrialMeasured(trial=trial) if trial.number not in self.ended:
+                self.trials[trial.number] = _plain(trial)
+            case TrialsPromoted(trials=promoted):
+                for trial in promoted:
+                    self.trials[trial.number] |= {"recovery_steps": trial.recovery_steps, "state": "queued"}
             case TrialFinished(trial=trial) if trial.number not in self.ended:
                 self.trials[trial.number] = _plain(trial)
                 self.ended.add(trial.number)

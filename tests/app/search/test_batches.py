@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.search.batches import Feed, check_fit
-from app.search.data import Array, Dataset
+from app.search.data import Dataset
+from app.search.spool import Array
 from app.search.errors import DatasetError
 from app.search.spec import Task
 from pruning.layers import ModelSpec
@@ -141,7 +142,7 @@ def test_what_fits_passes(data: Dataset) -> None:
         ({}, {"inputs": (48,)}, "the data's samples are 3x4x4, but the model takes 48"),
         ({}, {"outputs": ((2,),)}, "the data has 3 classes, but the model answers 2"),
         ({}, {"outputs": ((3, 9),)}, "the data has 3 classes, but the model answers 3x9"),
-        ({}, {"outputs": ((),)}, "the model answers a scalar"),
+        ({}, {"outputs": ((),)}, "the model answers a single number"),
         ({"output": 1}, {}, r"output is 1, but the model has 1 output\(s\)"),
         ({"classes": ("a", "b", "x")}, {}, r"task.classes names \['a', 'b', 'x'\], the data has \['a', 'b', 'c'\]"),
         ({"classes": ("a", "b")}, {}, "name each once"),
@@ -152,7 +153,7 @@ def test_misfits_name_both_sides(data: Dataset, task: dict[str, Any], other: dic
     with pytest.raises(DatasetError, match=message) as caught:
         check_fit(data, Task(**task), model(**other))
     assert caught.value.failure.code == "dataset_mismatch"
-    assert set(caught.value.failure.details) == {"data", "model"}
+    assert set(caught.value.failure.details) == {"data", "field", "model"}
 
 
 def test_images_that_do_not_fit_are_told_how_to_be_prepared(tmp_path: Path) -> None:

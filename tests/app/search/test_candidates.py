@@ -55,3 +55,25 @@ def test_a_device_without_a_weight_costs_nothing() -> None:
     assert all(np.all(cost == 0.0) for cost in weighted(here.prices.table, {}))
     for cost, unit_ms in zip(weighted(here.prices.table, {"eyeriss": 1.0}), here.prices.table.units_ms, strict=True):
         assert cost.tolist() == unit_ms[:, 1].tolist()
+
+
+@pytest.mark.parametrize("model", [shared_stage(), chain()], ids=["shared", "chain"])
+def test_no_plan_is_below_the_bound_though_combinations_are_thinned(model: ModelSpec) -> None:
+    asked = problem(profiles=("eyeriss",))
+    here = terrain(replace(asked, model=model, cost_models={"eyeriss": devices(model)["eyeriss"]}))
+    found = candidates(here.prices.space, weighted(here.prices.table, {"eyeriss": 1.0}), here.errors)
+    overhead_ms = float(here.prices.table.overhead_ms[0])
+    bound, draw = found.bound(overhead_ms), np.random.default_rng(0)
+    for _ in range(300):
+        cost_ms, error = overhead_ms, 0.0
+        for index, unit in enumerate(here.prices.space.units):
+            own = [draw.choice(unit.own(layer)) for layer in unit.layers]
+            choice = [int(i) for i in own if i] or [0]
+            if unit.joint and draw.random() < 0.5:
+                choice = [int(draw.choice(unit.joint))]
+            cost_ms += float(here.prices.table.choice_ms(index, tuple(choice))[0])
+            error += sum(float(here.errors[index][i]) for i in choice)
+        assert bound.at(cost_ms) <= error + 1e-9
+    front = found.solve()
+    assert np.all(bound.at(front.costs + overhead_ms) <= front.errors + 1e-9)
+    assert np.mean(front.errors - bound.at(front.costs + overhead_ms)) < 0.02 * float(np.ptp(front.errors))

@@ -1,154 +1,60 @@
-"""From coordinates to plans: prices that hold, limits of two devices at once, brute force on a small space."""
+"""The few coordinates: groups of layers, trust in the table, and the pruner with its settings."""
 
-from dataclasses import replace
-from itertools import product
-from math import exp
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from app.search.candidates import candidates, weighted
-from app.search.coordinates import Proposal, Terrain, decode, distributions, neutral, pruners_of
-from app.search.price import price_plan
-from app.search.spec import Limit, Post, Recovery, SearchSpec
-from pruning.plan import Int8, PruningPlan
-from tests.app.search.fakes import devices, error_of, problem, terrain
-from tests.costmodels.models import chain
+from app.search.coordinates import KNOBS, distributions, group_of, neutral, pruners_of, pruning_of, trusted
+from app.search.spec import Recovery
+from pruning.pruners import check
+from tests.app.search.fakes import MODEL, problem, terrain
+from tests.costmodels.models import conv, linear, model_of
 
-LIMITS = (Limit(profile="cpu", share=0.4), Limit(profile="eyeriss", share=0.3))
-FREE, LIMITED = terrain(problem()), terrain(problem(limits=LIMITS))
-SMALL = replace(problem(profiles=("cpu",), sparsities=(0.5, 0.9)), model=chain((8, 12)))
-SMALL = replace(SMALL, cost_models={"cpu": devices(SMALL.model)["cpu"]})
-TINY = terrain(SMALL)
+FREE = terrain(problem())
 
 
-@st.composite
-def coordinates(draw: st.DrawFn, spec: SearchSpec = FREE.spec) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, distribution in distributions(spec).items():
-        if choices := getattr(distribution, "choices", None):
-            found[name] = draw(st.sampled_from(choices))
-        else:
-            found[name] = draw(st.floats(distribution.low, distribution.high))  # type: ignore[attr-defined]
-    return found
+def test_every_layer_is_in_a_group_of_its_depth_and_kind() -> None:
+    layers = [conv("a", 3, 8), conv("b", 8, 8, groups=8), conv("c", 8, 8, kernel=1), linear("d", 8, 4)]
+    found = group_of(model_of(layers, []))
+    assert found == {"a": "early_conv", "b": "early_depthwise", "c": "middle_pointwise", "d": "late_linear"}
 
 
-def target_ms(here: Terrain, found: dict[str, Any]) -> float:
-    strongest_ms, mildest_ms = here.band_ms(found.get("device", here.spec.profiles[0]))
-    return float(strongest_ms + found["band"] * (mildest_ms - strongest_ms))
+def test_coordinates_are_few_whatever_the_depth_of_the_model() -> None:
+    names = distributions(problem().spec, MODEL)
+    trusts = [name for name in names if name.startswith("trust_")]
+    assert 3 <= len(trusts) <= 12 + 4
+    assert len(set(group_of(MODEL).values())) - 1 + len(problem().spec.patterns) - 1 == len(trusts)
+    assert {"band", "device", "pruner", "tau", "ramp"} <= set(names)
 
 
-def latency_ms(proposal: Proposal, device: str) -> float:
-    return {cost.profile: cost.latency_ms for cost in proposal.costs}[device]
+def test_neutral_coordinates_leave_the_table_as_it_is() -> None:
+    at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude")
+    assert set(at) == set(distributions(FREE.spec, FREE.prices.model))
+    for trusted_errors, errors in zip(trusted(at, FREE), FREE.errors, strict=True):
+        np.testing.assert_array_equal(trusted_errors, errors)
 
 
-@given(coordinates())
-@settings(max_examples=25, deadline=None)
-def test_every_plan_keeps_every_limit_at_its_exact_price(found: dict[str, Any]) -> None:
-    proposal = decode(found, LIMITED)
-    exact = price_plan(LIMITED.prices.model, proposal.plan, devices())
-    assert exact == proposal.costs
-    for cost, limit in zip(exact, LIMITS, strict=True):
-        assert limit.share
-        assert cost.latency_ms <= limit.share * LIMITED.prices.reachable[cost.profile].dense_ms * (1 + 1e-6)
+def test_trust_scales_the_errors_of_a_group_alone() -> None:
+    at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude")
+    group = group_of(FREE.prices.model)
+    name = next(name for name in at if name.startswith("trust_late"))
+    for unit, before, after in zip(FREE.prices.space.units, FREE.errors, trusted(at | {name: -1.0}, FREE), strict=True):
+        factor = np.exp(-1.5) if f"trust_{group[unit.layers[0]]}" == name else 1.0
+        np.testing.assert_allclose(after, before * factor)
 
 
-@given(coordinates())
-@settings(max_examples=25, deadline=None)
-def test_a_plan_takes_no_more_than_its_band_allows(found: dict[str, Any]) -> None:
-    assert latency_ms(decode(found, FREE), found["device"]) <= target_ms(FREE, found) * (1 + 1e-6)
-
-
-def biased_error(plan: PruningPlan, found: dict[str, Any]) -> float:
-    """Worked out layer by layer, from the formula in words: error times e to the sum of its two biases."""
-    layers = [layer.name for layer in SMALL.model.layers]
-    total = 0.0
-    for name, pattern in plan.patterns.items():
-        depth = ("early", "middle", "late")[3 * layers.index(name) // len(layers)]
-        bias = found.get(f"bias_{depth}", 0.0) + found.get(f"bias_{pattern.kind}", 0.0)
-        total += error_of(pattern, name) * exp(bias)
-    return total
-
-
-@given(coordinates(SMALL.spec))
-@settings(max_examples=25, deadline=None)
-def test_of_the_solvers_front_none_that_holds_the_target_has_less_biased_error(found: dict[str, Any]) -> None:
-    plan = decode(found, TINY).plan
-    errors = [
-        e
-        * [
-            1.0,
-            *(
-                biased_error(PruningPlan(pruner="", patterns=o.patterns), found) / x
-                for o, x in zip(unit.options[1:], e[1:], strict=True)
-            ),
-        ]
-        for unit, e in zip(TINY.prices.space.units, TINY.errors, strict=True)
-    ]
-    offered = candidates(TINY.prices.space, weighted(TINY.prices.table, {"cpu": 1.0}), errors)
-    front = offered.solve()
-    plans = [TINY.prices.space.plan(offered.picked(row), plan.pruner, plan.settings) for row in front.choices]
-    priced = [price_plan(SMALL.model, p, SMALL.cost_models)[0].latency_ms for p in plans]
-    holding = [p for p, ms in zip(plans, priced, strict=True) if ms <= target_ms(TINY, found) * (1 + 1e-9)]
-    if holding:
-        best = min(biased_error(p, found) for p in holding)
-        assert biased_error(plan, found) == pytest.approx(best)
-
-
-@pytest.mark.parametrize("band", [0.25, 0.5, 1.0])
-def test_neutral_coordinates_give_nearly_the_least_error_of_all_plans_within_the_band(band: float) -> None:
-    """Against every plan of a small space, at its exact price."""
-    space = TINY.prices.space
-    at = neutral(SMALL.spec, device="cpu", band=band, pruner="magnitude")
-    every = [space.plan(choice, "") for choice in product(*(range(len(unit.options)) for unit in space.units))]
-    within = [p for p in every if price_plan(SMALL.model, p, SMALL.cost_models)[0].latency_ms <= target_ms(TINY, at)]
-    best = min(biased_error(plan, at) for plan in within)
-    assert biased_error(decode(at, TINY).plan, at) <= best * 1.25 + 1e-9, "the table only nearly knows exact prices"
-
-
-def test_plans_that_were_tried_are_passed_over_until_none_is_left() -> None:
-    at = neutral(FREE.spec, device="eyeriss", band=0.05, pruner="magnitude")
-    taken: list[str] = []
-    while (found := decode(at, FREE, taken)).plan.digest not in taken:
-        assert latency_ms(found, "eyeriss") <= target_ms(FREE, at) * (1 + 1e-9)
-        taken.append(found.plan.digest)
-    assert len(taken) > 3
-    assert found.plan.digest == taken[0], "when all were tried, the best once more"
-
-
-def test_a_target_is_kept_along_with_the_limit_of_another_device() -> None:
-    """The device that is aimed at rewards channels alone; the other's limit wants more, and both can be had."""
-    here = terrain(problem(limits=[Limit(profile="eyeriss", share=0.1)]))
-    at = neutral(here.spec, device="cpu", band=0.6, pruner="magnitude")
-    found = decode(at, here)
-    assert latency_ms(found, "cpu") <= target_ms(here, at) * (1 + 1e-9)
-    assert latency_ms(found, "eyeriss") <= 0.1 * here.prices.reachable["eyeriss"].dense_ms * (1 + 1e-9)
-
-
-def test_limits_narrow_the_band() -> None:
-    strongest_ms, mildest_ms = LIMITED.band_ms("cpu")
-    dense_ms = LIMITED.prices.reachable["cpu"].dense_ms
-    assert mildest_ms == pytest.approx(0.4 * dense_ms)
-    assert strongest_ms == pytest.approx(max(0.1 * dense_ms, LIMITED.prices.reachable["cpu"].lowest_ms))
-    floor = LIMITED.prices.reachable["eyeriss"].lowest_ms
-    tight = terrain(problem(limits=[Limit(profile="eyeriss", latency_ms=floor)]))
-    assert tight.band_ms("eyeriss") == pytest.approx((floor, floor))
-
-
-def test_more_trust_in_a_pattern_gives_more_of_it() -> None:
-    def layers_with(kind: str, bias: float) -> int:
-        at = neutral(FREE.spec, device="eyeriss", band=0.3, pruner="magnitude") | {f"bias_{kind}": bias}
-        return sum(pattern.kind == kind for pattern in decode(at, FREE).plan.patterns.values())
-
-    assert layers_with("channel", -1.5) > layers_with("channel", 1.5)
+@pytest.mark.parametrize("pruner", sorted(KNOBS))
+def test_every_setting_is_one_that_its_pruner_takes_at_both_ends(pruner: str) -> None:
+    for end in ("low", "high", "usual"):
+        check(pruner, {knob.name: getattr(knob, end) for knob in KNOBS[pruner]})
 
 
 def test_a_temperature_is_given_to_pdp_alone() -> None:
-    at = neutral(FREE.spec, device="cpu", band=0.5, pruner="magnitude")
-    assert decode(at, FREE).plan.settings == {}
-    assert decode(at | {"pruner": "pdp", "tau": 0.0123456}, FREE).plan.settings == {"tau": 0.0123}
+    at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude")
+    assert pruning_of(at, FREE.spec) == ("magnitude", {})
+    assert pruning_of(at | {"pruner": "pdp", "tau": 0.0123456}, FREE.spec) == ("pdp", {"tau": 0.0123, "ramp": 0.1})
 
 
 def test_without_recovery_solvers_still_differ_and_other_pruners_do_not() -> None:
@@ -158,8 +64,7 @@ def test_without_recovery_solvers_still_differ_and_other_pruners_do_not() -> Non
     assert pruners_of(problem(recovery=Recovery(steps=0)).spec) == ("magnitude",)
 
 
-def test_every_plan_carries_the_post_step_and_its_price_is_the_same() -> None:
-    found = neutral(FREE.spec, device="cpu", band=0.5, pruner="pdp")
-    plain, stored = decode(found, FREE), decode(found, terrain(problem(post=(Post(kind="int8"),))))
-    assert (plain.plan.post, stored.plan.post) == ((), (Int8(),))
-    assert stored.plan.patterns == plain.plan.patterns and stored.costs == plain.costs
+def test_the_ranges_of_all_coordinates_are_fit_to_be_sampled() -> None:
+    for distribution in distributions(FREE.spec, FREE.prices.model).values():
+        assert isinstance(distribution, CategoricalDistribution | FloatDistribution)
+        assert not distribution.single()

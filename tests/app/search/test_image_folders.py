@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.search import image_folders, sources
+from app.search import image_folders
 from app.search.errors import DatasetError
-from app.search.sources import prepare
+from app.search.sources import archive, prepare
 from tests.app.search.datasets import flat, images, picture, quiet, zipped
 
 
@@ -126,8 +126,8 @@ def test_pixel_bombs_are_refused_before_they_are_decoded(tmp_path: Path, side: i
 
 
 def test_pixels_are_summed_before_they_are_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_BYTES", 40_000)
-    monkeypatch.setattr(image_folders.np, "empty", lambda *_, **__: pytest.fail("was reserved"))
+    monkeypatch.setattr(archive, "MAX_BYTES", 40_000)
+    monkeypatch.setattr(image_folders, "Spool", lambda *_, **__: pytest.fail("was reserved"))
     refused(
         tmp_path,
         flat(),

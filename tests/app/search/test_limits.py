@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.search.coordinates import decode, neutral
+from app.search.coordinates import neutral
+from app.search.decode import decode
 from app.search.errors import SearchFailed
 from app.search.limits import Limits
 from app.search.price import price_plan
@@ -73,7 +74,7 @@ def test_limits_that_only_a_plan_between_the_fronts_keeps_are_kept_at_little_err
     space, errors = here.prices.space, here.errors
     strongest_ms, mildest_ms = here.band_ms(device)
     aimed = here.limits.tightened(device, strongest_ms + band * (mildest_ms - strongest_ms))
-    found = decode(neutral(here.spec, device=device, band=band, pruner="magnitude"), here)
+    found = decode(neutral(here, device=device, band=band, pruner="magnitude"), here)
     holding = []
     for choice in product(*(range(len(unit.options)) for unit in space.units)):
         plan = space.plan(choice, "magnitude")
@@ -81,15 +82,13 @@ def test_limits_that_only_a_plan_between_the_fronts_keeps_are_kept_at_little_err
             holding.append((sum(float(e[i]) for e, i in zip(errors, choice, strict=True)), plan))
     best = min(error for error, _ in holding)
     assert aimed.hold(found.costs)
-    assert min(error for error, plan in holding if plan == found.plan) <= 1.5 * best, (
-        "six layers of equal latency are as coarse as it gets"
-    )
+    assert min(error for error, plan in holding if plan == found.plan) == pytest.approx(best), "exact"
 
 
 def test_a_target_that_excludes_the_limits_is_given_up() -> None:
     here = terrain(opposed(0.85))
     for device in ("one", "other"):
-        found = decode(neutral(here.spec, device=device, band=0.0, pruner="magnitude"), here)
+        found = decode(neutral(here, device=device, band=0.0, pruner="magnitude"), here)
         assert here.limits.hold(found.costs)
     trials = follow(opposed(0.85, trials=6), FakeExecutor()).history()[2:]
     assert all(here.limits.hold(trial.costs) for trial in trials)

@@ -2,29 +2,54 @@
 
 from dataclasses import replace
 
-import numpy as np
 import optuna
 import pytest
 from optuna.samplers import NSGAIISampler
 
-from app.search.coordinates import Terrain
-from app.search.propose import FIRST, propose, seeds
-from app.search.spec import Recovery, SamplerName
+from app.search.propose import FIRST, SOURCE, propose
+from app.search.schedule import place, seed_count
+from app.search.spec import Limit, Recovery, SamplerName
+from app.search.terrain import Terrain
 from app.search.trial import Trial
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
 
 GENERATION = "NSGAIISampler:generation"
 
 
-def test_the_first_trials_go_evenly_along_the_front_of_every_device() -> None:
-    found = seeds(problem(trials=24).spec)
-    for device in ("cpu", "eyeriss"):
-        bands = [at["band"] for at in found if at["device"] == device]
-        assert bands == pytest.approx(np.linspace(0, 1, len(bands)).tolist())
-        assert {at["pruner"] for at in found if at["device"] == device} == {"magnitude", "pdp"}
-    assert 8 <= len(found) <= 14
-    assert all(value == 0.0 for at in found for name, value in at.items() if name.startswith("bias"))
-    assert len(seeds(problem(trials=1).spec)) == 1
+def test_the_first_trials_are_the_solvers_own_and_uniform_ones() -> None:
+    here, found = history("tpe", 24)
+    first = found[FIRST : FIRST + seed_count(here.spec)]
+    assert {trial.sampler_attributes[SOURCE] for trial in first} == {"solver", "uniform"}
+    for trial in first:
+        trusts = [value for name, value in trial.coordinates.items() if name.startswith("trust_")]
+        assert not any(trusts), "they trust the table as it is"
+        if trial.sampler_attributes[SOURCE] == "uniform":
+            assert len({pattern.kind for pattern in trial.plan.patterns.values()}) == 1
+    for device in here.spec.profiles:
+        pruners = {trial.plan.pruner for trial in first if trial.coordinates["device"] == device}
+        assert pruners == {"magnitude", "pdp"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc"])
+def test_device_and_band_are_the_schedules_whatever_the_sampler(sampler: SamplerName) -> None:
+    here, found = history(sampler, 16)
+    for trial in found[FIRST:]:
+        at = place(here.spec, trial.number - FIRST)
+        assert trial.coordinates["device"] == at.device
+        assert at.fills or trial.coordinates["band"] >= at.band  # above it where all there were tried
+
+
+def test_the_widest_hole_of_the_front_is_filled() -> None:
+    here, found = history("random", 16)
+    number = next(n for n in range(FIRST + 16, FIRST + 40) if place(here.spec, n - FIRST).fills)
+    device = place(here.spec, number - FIRST).device
+    low_ms, high_ms = here.band_ms(device)
+    ends = [t for t in found if t.coordinates.get("device") == device and t.coordinates.get("band") in (0.0, 1.0)]
+    known = [t.evolve(state="failed") if t not in ends and t.role == "searched" else t for t in found]
+    (filled,) = propose(here, known, [number])
+    latencies = sorted(trial.cost(device).latency_ms for trial in ends)
+    middle = ((latencies[0] + latencies[-1]) / 2 - low_ms) / (high_ms - low_ms)
+    assert filled.coordinates["band"] == pytest.approx(middle)
 
 
 def history(sampler: SamplerName, trials: int) -> tuple[Terrain, list[Trial]]:
@@ -32,7 +57,7 @@ def history(sampler: SamplerName, trials: int) -> tuple[Terrain, list[Trial]]:
     return terrain(asked), follow(asked, FakeExecutor()).history()
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc", "random", "grid"])
 def test_a_batch_does_not_depend_on_how_many_follow_it(sampler: SamplerName) -> None:
     here, before = history(sampler, 12)
     wide = propose(here, before, range(14, 18))
@@ -40,11 +65,11 @@ def test_a_batch_does_not_depend_on_how_many_follow_it(sampler: SamplerName) -> 
     assert propose(here, list(reversed(before)), range(14, 18)) == wide
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])  # children of NSGA-II may inherit theirs
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])  # children of NSGA-II may inherit theirs
 def test_every_trial_draws_its_own_coordinates(sampler: SamplerName) -> None:
-    here, before = history(sampler, 24)
-    drawn = [trial.coordinates["band"] for trial in before[FIRST + len(seeds(here.spec)) :]]
-    assert len(drawn) >= 10
+    _, before = history(sampler, 24)
+    drawn = [tuple(t.coordinates.values()) for t in before[FIRST:] if t.sampler_attributes[SOURCE] == "sampler"]
+    assert len(drawn) >= 5
     assert len(set(drawn)) == len(drawn)
 
 
@@ -52,19 +77,22 @@ def test_every_trial_draws_its_own_coordinates(sampler: SamplerName) -> None:
 def test_samplers_learn_from_results(sampler: SamplerName) -> None:
     here, before = history(sampler, 24)
     mirrored = [t.evolve(measurements=tuple(replace(m, value=1.0 - m.value) for m in t.measurements)) for t in before]
-    numbers = range(26, 28)
+    numbers = range(26, 30)
     found, others = propose(here, before, numbers), propose(here, mirrored, numbers)
-    assert [t.coordinates for t in found] != [t.coordinates for t in others]
+    drawn = [n for n, t in enumerate(found) if t.sampler_attributes[SOURCE] == "sampler"]
+    assert [found[n].coordinates for n in drawn] != [others[n].coordinates for n in drawn]
+
+
+def drawn_after(here: Terrain, before: list[Trial], count: int = 8) -> list[Trial]:
+    found = propose(here, before, range(len(before), len(before) + count))
+    return [trial for trial in found if trial.sampler_attributes[SOURCE] == "sampler"]
 
 
 def test_without_its_attributes_nsga2_would_forget_its_generations() -> None:
     """The trap: Optuna takes trials without its private attribute for nobody's parents, and says nothing."""
     here, before = history("nsga2", 24)
-    generations = [trial.sampler_attributes[GENERATION] for trial in before[FIRST:]]
-    assert set(generations[: len(seeds(here.spec))]) == {0}
-    assert generations[-1] >= 1, "24 trials are enough for a second generation"
     bare = [trial.evolve(sampler_attributes={}) for trial in before]
-    found, forgetful = propose(here, before, [26])[0], propose(here, bare, [26])[0]
+    found, forgetful = drawn_after(here, before)[0], drawn_after(here, bare)[0]
     assert found.sampler_attributes[GENERATION] > forgetful.sampler_attributes[GENERATION] == 0
     assert found.coordinates != forgetful.coordinates
 
@@ -85,31 +113,42 @@ def test_the_generation_is_kept_under_optunas_own_key() -> None:
 
 def test_the_first_trials_become_parents_after_a_replay() -> None:
     """By ancestry: a child has its parents' coordinates, a random draw has nobody's."""
-    here, before = history("nsga2", 24)  # twelve first trials: one population
-    population = before[FIRST : FIRST + 12]
-    bare = [trial.evolve(sampler_attributes={}) for trial in before]
+    here, before = history("nsga2", 24)
+    seeds = [t for t in before[FIRST : FIRST + seed_count(here.spec)] if t.sampler_attributes[SOURCE] == "solver"]
+    assert {trial.sampler_attributes[GENERATION] for trial in seeds} == {0}
+    first = before[: FIRST + seed_count(here.spec)]  # one population, and nothing else
 
     def inherited(past: list[Trial]) -> float:
-        found = propose(here, past, range(26, 34))
-        known = {(name, value) for trial in past[FIRST:] for name, value in trial.coordinates.items()}
-        drawn = [pair for trial in found for pair in trial.coordinates.items() if isinstance(pair[1], float)]
-        return sum(pair in known for pair in drawn) / len(drawn)
+        known = {(name, value) for trial in seeds for name, value in trial.coordinates.items()}
+        pairs = [pair for trial in drawn_after(here, past) for pair in trial.coordinates.items()]
+        own = [pair for pair in pairs if isinstance(pair[1], float) and pair[0] != "band"]
+        return sum(pair in known for pair in own) / len(own)
 
-    assert {trial.sampler_attributes[GENERATION] for trial in population} == {0}
-    assert inherited(before) > 0.5
-    assert inherited(bare) == 0.0
+    assert inherited(first) > 0.5
+    assert inherited([trial.evolve(sampler_attributes={}) for trial in first]) == 0.0
+
+
+def test_raw_coordinates_may_break_a_limit_and_the_sampler_is_told() -> None:
+    asked = problem(coordinates="raw", trials=30, limits=[Limit(profile="eyeriss", share=0.1)], profiles=("eyeriss",))
+    trials = follow(asked, FakeExecutor()).history()[FIRST:]
+    states = {trial.state for trial in trials}
+    assert states == {"complete", "infeasible"}
+    late = [trial.state for trial in trials[-10:]]
+    early = [trial.state for trial in trials[:10]]
+    assert late.count("complete") > early.count("complete"), "constraints teach"
 
 
 def test_without_recovery_there_is_one_pruner_and_no_temperature() -> None:
     asked = problem(recovery=Recovery(steps=0))
     found = propose(terrain(asked), follow(asked, FakeExecutor()).history()[:FIRST], range(2, 12))
     assert {trial.plan.pruner for trial in found} == {"magnitude"}
-    assert not any({"tau", "pruner"} & set(trial.coordinates) for trial in found)
+    assert not any({"tau", "ramp", "pruner"} & set(trial.coordinates) for trial in found)
 
 
 def test_temperatures_go_down_to_what_channels_want() -> None:
     asked = problem(sampler="random", trials=60, pruners=("pdp",), profiles=("eyeriss",))
-    found = [trial.plan.settings["tau"] for trial in propose(terrain(asked), [], range(32, 62))]
+    drawn = [t for t in propose(terrain(asked), [], range(32, 92)) if t.sampler_attributes[SOURCE] == "sampler"]
+    found = [trial.plan.settings["tau"] for trial in drawn]
     assert 0.005 <= min(found) < 0.02
     assert 0.2 < max(found) <= 0.5
 

@@ -209,7 +209,7 @@ def test_a_model_on_which_nothing_pays_is_answered_with_a_reason() -> None:
 
 
 def test_a_failed_trial_keeps_its_own_reason_and_is_not_tried_again() -> None:
-    why = Failure(code="recovery", reason="the loss is not finite", details={"step": 3})
+    why = Failure(code="memory_limit", reason="it needs more memory", details={"step": 3})
     executor = FakeExecutor(failures={"search/trial/5": why})
     trial = follow(problem(), executor).history()[5]
     assert (trial.state, trial.failure) == ("failed", why)

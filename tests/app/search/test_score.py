@@ -5,18 +5,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from app.search.score import WORST, Scorer, complete, divergence, log_probabilities, measured, read_options
-from pruning.patterns import NM, Block, Channel, Pattern, Unstructured, to_json
+from app.search.completion import complete, measured
+from app.search.judging import judge_of
+from app.search.score import WORST, Scorer, divergence, read_options
+from app.search.spec_parts import Task
+from pruning.calibrate import collect
+from pruning.oneshot.refit import least_squares
+from pruning.patterns import NM, Channel, Pattern, Unstructured, to_json
 from tests.app.search.datasets import quiet
 from tests.pruning.small import SPEC, small
 
 Option = Mapping[str, Pattern]
 SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
-FAMILY: list[Option] = [{}, *({"a": Unstructured(s)} for s in SPARSITIES)]
+JUDGE = judge_of(Task(), {})
 
 
 @pytest.fixture(scope="module")
@@ -85,64 +88,65 @@ def test_answers_that_are_no_numbers_are_the_worst_and_not_the_best() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([self.value, 0.0, 0.0]).expand(len(x), 3)
 
-    dense = [torch.zeros(2, 3).log_softmax(dim=1)]
+    dense = [JUDGE.remember(torch.zeros(2, 3))]
     for value in (float("nan"), float("inf"), float("-inf")):
-        assert divergence(Broken(value), [(torch.zeros(2, 1), torch.zeros(2))], dense, 0) == WORST
-    assert divergence(Broken(0.0), [(torch.zeros(2, 1), torch.zeros(2))], dense, 0) == pytest.approx(0.0, abs=1e-7)
+        assert divergence(Broken(value), [(torch.zeros(2, 1), torch.zeros(2))], dense, JUDGE) == WORST
+    assert divergence(Broken(0.0), [(torch.zeros(2, 1), torch.zeros(2))], dense, JUDGE) == pytest.approx(0.0, abs=1e-7)
 
 
-def test_the_logits_are_the_output_that_was_named() -> None:
-    class Two(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x, 2 * x
+def test_every_forward_of_a_sample_is_counted(batches: list[tuple[Tensor, Tensor]]) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.seen = small(), 0
 
-    x = torch.tensor([[1.0, 3.0]])
-    assert torch.equal(log_probabilities(Two(), x, 1), (2 * x).log_softmax(dim=1))
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen += len(x)
+            answer: Tensor = self.inner(x)
+            return answer
 
+        def get_submodule(self, target: str) -> nn.Module:
+            return self.inner.get_submodule(target)
 
-def test_the_strongest_of_every_family_is_measured_and_dense_never() -> None:
-    options: list[Option] = [*FAMILY, {"a": NM(keep=2, group=4)}, {"b": Unstructured(0.5)}, {"a": Channel(0.5)}]
-    found = measured(options)
-    assert 0 not in found
-    assert {6, 7, 8, 9} <= set(found)
-    assert len(found) < len(options) - 1
-
-
-@given(st.lists(st.floats(0, 50), min_size=len(FAMILY), max_size=len(FAMILY)))
-def test_completed_errors_rise_with_sparsity_from_zero(raw: list[float]) -> None:
-    indices = measured(FAMILY)
-    known = {index: raw[index] for index in indices}
-    found = complete(FAMILY, known)
-    assert found[0] == 0.0
-    assert found == sorted(found)
-    highest = 0.0
-    for index in indices:  # a dip is lifted to what came before it, nothing else is changed
-        highest = max(highest, known[index])
-        assert found[index] == pytest.approx(highest)
-    assert max(found) == pytest.approx(highest)
+    units: list[list[Option]] = [
+        [{"stem": Channel(0.5)}, {"stem": Unstructured(0.9)}],
+        [{"head": Unstructured(s)} for s in SPARSITIES],
+    ]
+    for refit, passes in ((False, 1 + 8), (True, 1 + 8 + 2)):
+        net = Counting()
+        found = Scorer(net=net, spec=SPEC, batches=batches, refit=refit).scored(units, quiet)
+        assert found.sample_passes == net.seen == 11 * passes
+        assert [len(errors) for errors in found.errors] == [2, 6]
 
 
-def test_families_do_not_touch_each_other() -> None:
-    options: list[Option] = [{}, {"a": Unstructured(0.5)}, {"b": Unstructured(0.9)}, {"a": Channel(0.9)}]
-    assert complete(options, {1: 5.0, 2: 1.0, 3: 0.5}) == [0.0, 5.0, 1.0, 0.5]
+def test_a_table_is_completed_from_the_few_that_are_measured(batches: list[tuple[Tensor, Tensor]]) -> None:
+    options: list[Option] = [{}, *({"head": Unstructured(s)} for s in SPARSITIES)]
+    at = measured(options)
+    assert len(at) < len(options) - 1
+    scorer = Scorer(net=small(), spec=SPEC, batches=batches)
+    (errors,) = scorer.scored([[options[index] for index in at]], quiet).errors
+    assert scorer.table([options], quiet) == [complete(options, dict(zip(at, errors, strict=True)))]
+
+
+def test_a_reconstructed_error_is_that_of_the_layer_solved_for_its_inputs(batches: list[tuple[Tensor, Tensor]]) -> None:
+    net, option = small(), {"head": Unstructured(0.7)}
+    (plain,), (solved,) = (
+        Scorer(net=net, spec=SPEC, batches=batches, refit=refit).scored([[option]], quiet).errors for refit in (0, 1)
+    )
+    by_hand, weight = small(), net.get_parameter("head.weight")
+    kept = weight.abs() >= weight.abs().flatten().sort(descending=True).values[int(0.3 * weight.numel()) - 1]
+    seen = collect(net, ["head.weight"], batches)["head.weight"]
+    with torch.no_grad():
+        by_hand.head.weight.copy_(least_squares(weight, torch.where(kept, weight, 0), seen, 0.01))
+        dense = [JUDGE.remember(net(x)) for x, _ in batches]
+    assert solved[0] == pytest.approx(divergence(by_hand, batches, dense, JUDGE), rel=1e-5)
+    assert solved[0] < plain[0]
 
 
 def test_options_are_read_back_from_json() -> None:
     units: list[list[Option]] = [[{}, {"a": NM(keep=1, group=4)}], [{}, {"b": Channel(0.5), "c": Channel(0.5)}]]
     document = [[{name: to_json(p) for name, p in option.items()} for option in unit] for unit in units]
     assert read_options(document) == units
-
-
-def test_patterns_of_different_groups_are_no_strengths_of_one_another() -> None:
-    """2 of 4 and 4 of 8 keep as much, but the first leaves less freedom: each is measured for itself."""
-    options: list[Option] = [{}, {"a": NM(keep=2, group=4)}, {"a": NM(keep=4, group=8)}, {"a": NM(keep=1, group=4)}]
-    assert {2, 3} <= set(measured(options))
-    assert complete(options, {1: 0.4, 2: 0.1, 3: 0.9}) == [0.0, 0.4, 0.1, 0.9]
-
-
-def test_blocks_of_different_sizes_are_no_strengths_of_one_another() -> None:
-    blocks: list[Option] = [{"a": Block(4, 1, 0.5)}, {"a": Block(2, 2, 0.9)}, {"a": Block(4, 1, 0.9)}]
-    assert measured([{}, *blocks]) == [2, 3]
 
 
 def test_the_mode_of_the_model_is_left_as_it_was(batches: list[tuple[Tensor, Tensor]]) -> None:

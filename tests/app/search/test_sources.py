@@ -1,5 +1,6 @@
 """`.npz` uploads are taken as documented, and refused with a way out; nothing of them is ever run."""
 
+import importlib
 import io
 import os
 import pickle
@@ -12,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.search import sources
 from app.search.data import Prepared
 from app.search.errors import DatasetError
-from app.search.sources import Options, prepare
+from app.search.sources import Options, archive, prepare
 from tests.app.search.datasets import quiet, zipped
 
 X = np.random.default_rng(0).normal(size=(40, 2, 3)).astype(np.float32)
@@ -62,6 +62,48 @@ def test_a_given_test_set_stays_one(tmp_path: Path) -> None:
     assert np.array_equal(found.inputs[40:], X[:10] + 1)
 
 
+def test_three_given_sets_stay_what_they_are(tmp_path: Path) -> None:
+    sets = {"x_train": X, "y_train": Y, "x_validation": X[:9], "y_validation": Y[:9], "x_test": X[:8], "y_test": Y[:8]}
+    found = npz(tmp_path, **sets)
+    assert found.splits["validation"].tolist() == list(range(40, 49))
+    assert found.splits["test"].tolist() == list(range(49, 57))
+    assert found.meta()["given_splits"] == ["test", "train", "validation"]
+
+
+def test_floats_are_numbers_to_predict_and_whole_numbers_like_x_are_tokens(tmp_path: Path) -> None:
+    found = npz(tmp_path, x=X, y=np.linspace(0, 1, 80).reshape(40, 2))
+    assert (found.targets, found.labels.dtype, found.classes) == ("numbers", np.float32, ())
+    assert found.meta()["target_variance"] == pytest.approx(
+        [np.var(found.labels[found.splits["train"], 0])] * 2, rel=1e-3
+    )
+    ids = np.arange(40 * 6).reshape(40, 6) % 50
+    tokens = npz(tmp_path, x=ids, y=np.where(ids == 3, -100, ids))
+    assert (tokens.targets, tokens.meta()["vocabulary"], str(tokens.inputs.dtype)) == ("tokens", 50, "int32")
+    classes = npz(tmp_path, x=ids, y=Y)
+    assert (classes.targets, classes.meta()["vocabulary"]) == ("classes", 50)
+
+
+def test_channels_that_come_last_are_moved(tmp_path: Path) -> None:
+    last = np.random.default_rng(0).integers(0, 256, (40, 5, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x=last, y=Y)
+    found = prepare("npz", tmp_path / "data.npz", {"layout": "nhwc"}, quiet)
+    assert found.inputs.shape == (40, 3, 5, 4)
+    assert np.array_equal(found.inputs[7, 2], last[7, :, :, 2])
+
+
+def test_large_arrays_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("app.search.sources.arrays")
+    whole = npz(tmp_path, x=X, y=Y)
+    monkeypatch.setattr(module, "_PIECE_BYTES", 100)
+    assert np.array_equal(npz(tmp_path, x=X, y=Y).inputs, whole.inputs)
+    refused(tmp_path, "first in sample 3", x=_changed(np.inf), y=Y)
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "SMALL_BYTES", 100_000)
+    refused(tmp_path, "more than 200 times its size, as archives made to fill a disk are", x=np.zeros((100, 9000)), y=Y)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("labels", [np.uint8, np.int32, ">i8"])
 def test_other_numbers_become_ours(tmp_path: Path, dtype: type, labels: Any) -> None:
@@ -85,10 +127,16 @@ def _changed(value: float) -> Any:
         ({"x_train": X, "y_train": Y, "x_test": X}, "needs the arrays x and y, or x_train"),
         ({"x": X, "y": Y[:-1]}, "y is 39 of int64; it must be 40 whole numbers"),
         ({"x": X, "y": Y[:, None]}, "y is 40x1 of int64"),
-        ({"x": X, "y": Y.astype(float)}, "y is 40 of float64"),
-        ({"x": X, "y": Y - 1}, "y runs from -1 to 2; classes count from 0"),
+        ({"x": X, "y": Y.astype(complex)}, "y is 40 of complex128"),
+        ({"x": X, "y": Y - 1}, "y runs from -1 to 2, sample 0 has -1; classes count from 0"),
         ({"x": X, "y": Y + 100_000}, "classes count from 0 to below 100000"),
-        ({"x": _changed(np.nan), "y": Y}, "x holds NaN or infinite values"),
+        ({"x": X, "y": np.where(np.arange(40) == 7, -5, Y)}, "y runs from -5 to 3, sample 7 has -5"),
+        ({"x": X, "y": np.where(np.arange(40) == 7, np.nan, 1.5)}, "y holds NaN or infinite values, first in sample 7"),
+        ({"x": X, "y": Y * 0}, "all samples are of one class, '0': give samples of at least two"),
+        ({"x": X, "y": Y * 0.0}, "target 0 is the same number in all of train"),
+        ({"x": X.astype(np.int64), "y": Y}, "whole numbers are tokens, n x t: save pixels as uint8"),
+        ({"x": np.full((40, 6), -1), "y": Y}, "x holds tokens that are negative or too large, first in sample 0"),
+        ({"x": _changed(np.nan), "y": Y}, "x holds NaN or infinite values, first in sample 3: remove these"),
         ({"x": _changed(-np.inf), "y": Y}, "x holds NaN or infinite values"),
         ({"x": _changed(1.0).astype(float) * 1e300, "y": Y}, "x holds NaN or infinite values"),
         ({"x": np.arange(40.0), "y": Y}, "x is 40 of float64"),
@@ -155,8 +203,8 @@ def test_zip_bombs_are_refused_by_size_before_reading(tmp_path: Path, monkeypatc
     path = tmp_path / "data.npz"
     np.savez_compressed(path, x=np.zeros((100, 4000), np.uint8), y=np.zeros(100, np.int64))
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(sources, "MAX_BYTES", 300_000)
-    monkeypatch.setattr(sources, "_arrays", lambda _: pytest.fail("was read"))
+    monkeypatch.setattr(archive, "MAX_BYTES", 300_000)
+    monkeypatch.setattr("app.search.sources.arrays._stored", lambda _: pytest.fail("was read"))
     for kind in ("npz", "images"):
         with pytest.raises(DatasetError, match=r"unpacks to 2 members of 40.* bytes; the limits are .* and 300000"):
             prepare(kind, path, {}, quiet)
@@ -212,12 +260,15 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
         ({"test": None}, "option test is 'None', which is no number"),
         ({"test": 0.9}, "test share 0.9"),
         ({"test": float("nan")}, "test share nan"),
-        ({"size": "88"}, r"option size is 88; it must be \[height, width\]"),
+        ({"size": "88"}, r"option size is '88', which is no size: it must be \[height, width\]"),
         ({"size": [8]}, "option size"),
         ({"size": [8, 8, 3]}, "option size"),
         ({"size": [0, 8]}, "of 1 ... 4096 pixels"),
         ({"size": [8, 5000]}, "of 1 ... 4096 pixels"),
-        ({"channels": 4}, r"option channels is 4; it must be 3 \(RGB\) or 1 \(grey\)"),
+        (
+            {"channels": 4},
+            r"option channels is '4', which is no number of channels: it must be 3 \(RGB\) or 1 \(grey\)",
+        ),
         ({"channels": True}, "option channels"),
     ],
 )
@@ -233,13 +284,17 @@ def test_options_reach_the_split() -> None:
 
 
 def test_unknown_kinds_and_missing_files_are_named() -> None:
-    with pytest.raises(DatasetError, match=r"unknown kind 'csv'; known are \['digits', 'images', 'npz'\]"):
+    with pytest.raises(
+        DatasetError, match=r"unknown kind 'csv'; known are \['digits', 'hf', 'images', 'npz', 'table', 'text'\]"
+    ):
         prepare("csv", None, {}, quiet)
-    for kind in ("npz", "images"):
+    for kind in ("npz", "images", "text", "table", "hf"):
         with pytest.raises(DatasetError, match="needs a file"):
             prepare(kind, None, {}, quiet)
 
 
 def test_naming_the_sources_costs_no_torch() -> None:
-    code = "import sys, app.search.sources; assert not {'torch', 'sklearn', 'PIL', 'pandas'} & set(sys.modules)"
+    code = (
+        "import sys, app.search.sources; assert not {'torch', 'sklearn', 'PIL', 'pandas', 'pyarrow'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,13 +1,16 @@
 """Stored fronts equal a recomputation after every record, and both equal the definition."""
 
+from dataclasses import replace
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.search.spec import Task
 from app.search.trial import Trial
 from app.store import fronts, trials
 from app.store.database import Database
 from app.store.records import FrontPoint
-from tests.app.store.made import OTHER_PROFILE, PROFILE, asked, complete, search
+from tests.app.store.made import OTHER_PROFILE, PROFILE, accuracy, asked, complete, search
 
 grid = st.sampled_from([0.1, 0.2, 0.2000001, 0.30000000000000004, 0.5])  # few values: many ties
 ends = st.lists(
@@ -28,11 +31,11 @@ def defined(finished: list[Trial], profile: str) -> list[FrontPoint]:
         found = trial.value("accuracy", "validation")
         if trial.state == "complete" and found is not None and any(c.profile == profile for c in trial.costs):
             latency_ms = trial.cost(profile).latency_ms
-            points.append(FrontPoint(number=trial.number, latency_ms=latency_ms, accuracy=found.value))
+            points.append(FrontPoint(number=trial.number, latency_ms=latency_ms, quality=found.value))
 
     def beats(a: FrontPoint, b: FrontPoint) -> bool:
-        same = (a.latency_ms, a.accuracy) == (b.latency_ms, b.accuracy)
-        return a.latency_ms <= b.latency_ms and a.accuracy >= b.accuracy and (not same or a.number < b.number)
+        same = (a.latency_ms, a.quality) == (b.latency_ms, b.quality)
+        return a.latency_ms <= b.latency_ms and a.quality >= b.quality and (not same or a.number < b.number)
 
     best = [point for point in points if not any(beats(other, point) for other in points if other is not point)]
     return sorted(best, key=lambda point: point.latency_ms)
@@ -88,3 +91,21 @@ def test_a_record_that_is_rolled_back_leaves_the_front_as_it_was(database: Datab
         pass
     with database.read() as s:
         assert [point.number for point in fronts.get(s, key, PROFILE)] == [0]
+
+
+def test_where_lower_is_better_the_front_is_turned(database: Database) -> None:
+    """Perplexities: of 30, 20 and 25 at rising latency the first two are on the front, and the best is the lowest."""
+    task = Task(kind="language_modelling")
+    with database.begin() as s:
+        key = search(s, task=task)
+        batch = [asked(number, latency_ms=float(number)) for number in (2, 3, 4)]
+        trials.add_asked(s, key, batch)
+        for trial, value in zip(batch, (30.0, 20.0, 25.0), strict=True):
+            found = replace(accuracy(value), metric="perplexity")
+            trials.record(s, key, trial.evolve(state="complete", measurements=(found, accuracy(0.1))))
+        fronts.update(s, key, [PROFILE])
+        assert [(point.number, point.quality) for point in fronts.get(s, key, PROFILE)] == [(2, -30.0), (3, -20.0)]
+        assert fronts.get(s, key, PROFILE) == fronts.recomputed(s, key, PROFILE)
+        assert trials.progress(s, [key])[key].best_quality == -20.0
+        shown = trials.for_front(s, key, PROFILE, "perplexity")
+        assert [entry.validation.value for entry in shown if entry.validation] == [30.0, 20.0, 25.0]

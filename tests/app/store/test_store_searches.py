@@ -167,7 +167,7 @@ def test_how_far_searches_are_takes_two_queries_however_many(database: Database)
                 done=len(ended),
                 failed=sum(e.trial.state == "failed" for e in ended),
                 asked=len(stored),
-                best_accuracy=max(best, default=None),
+                best_quality=max(best, default=None),
                 first_asked_at=min((e.created_at for e in stored), default=None),
             ), k
         assert trials.progress(s, []) == {}

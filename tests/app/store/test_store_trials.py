@@ -186,7 +186,7 @@ def test_the_dense_trials_are_found_without_the_others(database: Database) -> No
         assert found is not None and found.trial == asked(1)
 
 
-def test_the_accuracy_column_is_the_measurement_at_the_highest_fidelity(database: Database) -> None:
+def test_the_quality_column_is_the_measurement_at_the_highest_fidelity(database: Database) -> None:
     measured = (accuracy(0.2, 1), accuracy(0.9, 100, "test"), accuracy(0.6, 50), accuracy(0.5, 10))
     done = asked(2).evolve(state="complete", measurements=measured)
     best = done.value("accuracy", "validation")
@@ -194,7 +194,7 @@ def test_the_accuracy_column_is_the_measurement_at_the_highest_fidelity(database
         key = search(s)
         trials.add_asked(s, key, [asked(2)])
         trials.record(s, key, done)
-        assert best is not None and trials.progress(s, [key])[key].best_accuracy == best.value == 0.6
+        assert best is not None and trials.progress(s, [key])[key].best_quality == best.value == 0.6
         assert trials.get(s, key, 2).trial.cost(PROFILE).latency_ms == 1.0
 
 

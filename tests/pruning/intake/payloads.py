@@ -54,7 +54,7 @@ def node(program: Any, target: str) -> Any:
     return next(n for n in program["graph_module"]["graph"]["nodes"] if target in n["target"])
 
 
-class _Trap:
+class Trap:
     """Unpickling this creates the marker."""
 
     def __init__(self, marker: Path) -> None:
@@ -64,7 +64,7 @@ class _Trap:
         return open, (self._marker, "w")
 
 
-def _opening(marker: Path) -> str:
+def opening(marker: Path) -> str:
     """An expression without dots that creates the marker."""
     return "open('" + str(marker).replace(".", "'+chr(46)+'") + "','w')"
 
@@ -72,7 +72,7 @@ def _opening(marker: Path) -> str:
 def sample_inputs(good: Path, out: Path, marker: Path) -> None:
     """The example inputs are a pickle."""
     members = read_members(good)
-    members[find(members, "data/sample_inputs/model.pt")] = pickle.dumps(_Trap(marker), protocol=2)
+    members[find(members, "data/sample_inputs/model.pt")] = pickle.dumps(Trap(marker), protocol=2)
     write_members(members, out)
 
 
@@ -83,7 +83,7 @@ def pickled_weight(good: Path, out: Path, marker: Path) -> None:
     def plant(config: Any) -> None:
         entry = next(iter(config["config"].values()))
         entry["use_pickle"] = True
-        members[find(members, f"data/weights/{entry['path_name']}")] = pickle.dumps(_Trap(marker), protocol=2)
+        members[find(members, f"data/weights/{entry['path_name']}")] = pickle.dumps(Trap(marker), protocol=2)
 
     edit_json(members, "model_weights_config.json", plant)
     write_members(members, out)
@@ -92,7 +92,7 @@ def pickled_weight(good: Path, out: Path, marker: Path) -> None:
 def guards_code(good: Path, out: Path, marker: Path) -> None:
     """A guard expression, which torch turns into a function."""
     members = read_members(good)
-    edit_json(members, "models/model.json", lambda program: program["guards_code"].append(_opening(marker)))
+    edit_json(members, "models/model.json", lambda program: program["guards_code"].append(opening(marker)))
     write_members(members, out)
 
 
@@ -131,7 +131,7 @@ def quoted_name(good: Path, out: Path, marker: Path) -> None:
     """A parameter's name closes a quote; torch pastes it into source that it compiles."""
 
     def rename(old: str) -> str:
-        return f'{old}", {_opening(marker)}) if True else ("'
+        return f'{old}", {opening(marker)}) if True else ("'
 
     members = read_members(good)
     old = ""

@@ -195,7 +195,7 @@ def _big_endian(members: dict[str, bytes]) -> None:
         (_gone, "lacks its member"),
         (_short, "bytes and its file has"),
         (_repeated, "repeats a key"),
-        (_second, "one by one"),
+        (_second, "2 graphs: .model., .other.; say which"),
         (_none, "no exported program"),
         (_big_endian, "little-endian"),
     ],

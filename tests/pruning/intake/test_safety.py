@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pruning.calls import compile_document
 from pruning.errors import IntakeError
 from pruning.intake.document import GraphDocument
 from pruning.intake.reader import read_exported_program, write_model
+from tests.pruning.intake.exporting import CASES, export
 from tests.pruning.intake.payloads import PAYLOADS, find, read_members, write_members
 
 # How a service that trusted its users would use the file. Failing afterwards is no defence.
@@ -31,6 +33,7 @@ _OURS = """
 import sys, torch
 from pathlib import Path
 from pruning import graphnet
+from pruning.calls import compile_document
 from pruning.errors import IntakeError
 from pruning.intake.reader import read_exported_program, write_model
 for path in map(Path, sys.argv[1:]):
@@ -157,17 +160,31 @@ def _mutate(document: Any, how: str, where: int, other: int, junk: Any) -> None:
         container[key] = copy.deepcopy(junk)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    member=st.sampled_from(["models/model.json", "models/model.json", "weights_config.json", "constants_config.json"]),
-    mutations=st.lists(_MUTATION, min_size=1, max_size=4),
-)
-def test_a_mutated_program_is_read_or_refused_and_nothing_else(
-    good: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    member: str,
-    mutations: list[tuple[str, int, int, Any]],
-) -> None:
+_JSON = {
+    "member": st.sampled_from(["models/model.json"] * 2 + ["weights_config.json", "constants_config.json"]),
+    "mutations": st.lists(_MUTATION, min_size=1, max_size=4),
+}
+_BYTES = {
+    "changes": st.lists(st.tuples(st.integers(0, 99_999), st.integers(0, 255)), min_size=1, max_size=8),
+    "end": st.booleans(),
+}
+_QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+_LONG = settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def several(good: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Good programs of other kinds as well: attention in train mode, sizes, in-place sums, two graphs."""
+    folder = tmp_path_factory.mktemp("several")
+    made = [good]
+    for name, training in (("transformer", True), ("residual", True), ("sizes", False), ("tied", False)):
+        (folder / name).mkdir()
+        module, inputs = CASES[name][0]().train(training), CASES[name][1]()
+        made.append(export(module, inputs, folder / name / "m.pt2"))
+    return made
+
+
+def _mutated(good: Path, path: Path, member: str, mutations: list[tuple[str, int, int, Any]]) -> None:
     members = read_members(good)
     name = find(members, member)
     document = json.loads(members[name])
@@ -175,32 +192,66 @@ def test_a_mutated_program_is_read_or_refused_and_nothing_else(
         if isinstance(document, dict) and document:
             _mutate(document, *mutation)
     members[name] = json.dumps(document).encode()
-    path = tmp_path_factory.getbasetemp() / "mutated.pt2"
     write_members(members, path)
-    try:
-        found, tensors = read_exported_program(path)
-    except IntakeError as error:
-        _check_message(error)
-    else:
-        assert GraphDocument.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
-        assert set(tensors) == {p.id for p in found.parameters}
+    _only_a_document_or_a_refusal(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    changes=st.lists(st.tuples(st.integers(0, 99_999), st.integers(0, 255)), min_size=1, max_size=8),
-    end=st.booleans(),
-)
-def test_a_file_with_flipped_bytes_is_read_or_refused_and_nothing_else(
-    good: Path, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], end: bool
-) -> None:
+def _flipped(good: Path, path: Path, changes: list[tuple[int, int]], end: bool) -> None:
     raw = bytearray(good.read_bytes())
     for place, byte in changes:
         within = min(len(raw), 2000) if end else len(raw)  # the directory is at the end
         raw[-1 - place % within] = byte
-    path = tmp_path_factory.getbasetemp() / "flipped.pt2"
     path.write_bytes(raw)
+    _only_a_document_or_a_refusal(path)
+
+
+def _only_a_document_or_a_refusal(path: Path) -> None:
     try:
-        read_exported_program(path)
+        found, tensors = read_exported_program(path)
     except IntakeError as error:
         _check_message(error)
+        return
+    assert GraphDocument.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    assert set(tensors) == {p.id for p in found.parameters}
+    try:
+        compile_document(found)
+    except IntakeError as error:
+        _check_message(error)
+
+
+@_QUICK
+@given(**_JSON)
+def test_a_mutated_program_is_read_or_refused_and_nothing_else(
+    good: Path, tmp_path_factory: pytest.TempPathFactory, member: str, mutations: list[tuple[str, int, int, Any]]
+) -> None:
+    _mutated(good, tmp_path_factory.getbasetemp() / "mutated.pt2", member, mutations)
+
+
+@_QUICK
+@given(**_BYTES)
+def test_a_file_with_flipped_bytes_is_read_or_refused_and_nothing_else(
+    good: Path, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], end: bool
+) -> None:
+    _flipped(good, tmp_path_factory.getbasetemp() / "flipped.pt2", changes, end)
+
+
+@pytest.mark.slow
+@_LONG
+@given(which=st.integers(0, 4), **_JSON)
+def test_many_mutated_programs_of_several_kinds(
+    several: list[Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    which: int,
+    member: str,
+    mutations: list[tuple[str, int, int, Any]],
+) -> None:
+    _mutated(several[which], tmp_path_factory.getbasetemp() / "mutated.pt2", member, mutations)
+
+
+@pytest.mark.slow
+@_LONG
+@given(which=st.integers(0, 4), **_BYTES)
+def test_many_files_of_several_kinds_with_flipped_bytes(
+    several: list[Path], tmp_path_factory: pytest.TempPathFactory, which: int, changes: list[tuple[int, int]], end: bool
+) -> None:
+    _flipped(several[which], tmp_path_factory.getbasetemp() / "flipped.pt2", changes, end)

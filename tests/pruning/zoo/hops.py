@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from costmodels.macs import hooked_macs
+from costmodels.macs import count_macs, hooked_macs
 from pruning import graphnet
 from pruning.apply import Pruned, prune
 from pruning.convert import convert
 from pruning.export import cut_channels, export_program
+from pruning.export_onnx import OnnxNet, export_onnx
 from pruning.graphnet import GraphNet
 from pruning.intake.reader import read_exported_program, write_model
 from pruning.layers import ModelSpec
@@ -25,8 +26,10 @@ from pruning.trace import trace
 from tests.pruning.graphs import stir
 from tests.pruning.zoo.entries import Entry
 
-HOPS = ("convert", "same", "trains", "trace", "macs", "groups", "prune", "cut", "export", "reread")
+HOPS = ("convert", "same", "twin", "trains", "trace", "macs", "groups", "prune", "cut", "export", "reread")
+ALL_HOPS = (*HOPS, "onnx")  # the last takes seconds, and the packages of an extra
 TOLERANCE = 1e-5  # of the largest output, or 1
+ONNX_TOLERANCE = 1e-4  # another runtime sums in another order
 
 
 @dataclass
@@ -46,17 +49,19 @@ class _Luggage:
     inputs: tuple[Tensor, ...]
     folder: Path
     net: Any = None
+    mode: str = ""
+    twin: Any = None
     spec: Any = None
     pruned: Any = None
     smaller: Any = None
 
 
-def travel(entry: Entry, folder: Path) -> Travel:
-    """Take every hop in order; the first that raises ends the way."""
+def travel(entry: Entry, folder: Path, hops: tuple[str, ...] = HOPS) -> Travel:
+    """Take these hops in order; the first that raises ends the way."""
     torch.manual_seed(0)
     luggage = _Luggage(module=stir(entry.make()).eval(), inputs=entry.inputs(), folder=folder)
     way = Travel()
-    for name in HOPS:
+    for name in hops:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -69,17 +74,36 @@ def travel(entry: Entry, folder: Path) -> Travel:
 
 def _convert(way: _Luggage) -> str:
     report = convert(way.module, way.inputs, way.folder / "model.pt2")
-    way.net = _read(report.path, way.folder / "stored")
-    return f"{report.nodes} nodes"
+    way.net, way.mode = _read(report.path, way.folder / "stored"), report.mode
+    return f"{report.mode}, {report.nodes} nodes"
 
 
 def _same(way: _Luggage) -> str:
     return _close(way.module, way.net, way.inputs)
 
 
+def _twin(way: _Luggage) -> str:
+    """The eval export of the same model reads alike, and says what the train export has beyond it."""
+    other = convert(way.module, way.inputs, way.folder / "twin.pt2", "eval")
+    way.twin = _read(other.path, way.folder / "twin")
+    apart = _close(way.module, way.twin, way.inputs)
+    assert trace(way.twin).layers == trace(way.net).layers, "the layers of the two exports differ"
+    kept, lost = (
+        any(note.startswith(words) for note in net.document.notes)
+        for net, words in ((way.net, "exported in train mode"), (way.twin, "lost by an export in eval mode"))
+    )
+    assert lost or not kept, "the eval export does not say what it lost"
+    return apart if way.mode == "train" else f"{apart}, in eval mode alone"
+
+
 def _trains(way: _Luggage) -> str:
     """Gradients reach what they reach in the module, batch norm learns its statistics, dropout drops."""
-    net = deepcopy(way.net).train()
+    for net in (way.net, way.twin):
+        _trained(deepcopy(net).train(), way)
+    return f"{sum(p.requires_grad for p in way.net.parameters())} parameters"
+
+
+def _trained(net: GraphNet, way: _Luggage) -> None:
     expected = _reached(way)
     buffers = {name: value.clone() for name, value in net.named_buffers()}
     torch.manual_seed(0)
@@ -94,8 +118,7 @@ def _trains(way: _Luggage) -> str:
     assert moved == running, "batch norm does not learn its statistics"
     if any("dropout" in node.op and node.args["p"] for node in net.document.nodes):
         assert not _steady(net, way.inputs), "dropout does not drop"
-        assert _steady(net.eval(), way.inputs), "dropout drops in evaluation"
-    return f"{sum(p.requires_grad for p in net.parameters())} parameters"
+    assert _steady(net.eval(), way.inputs), "evaluation is left to chance"
 
 
 def _steady(net: nn.Module, inputs: tuple[Tensor, ...]) -> bool:
@@ -121,7 +144,10 @@ def _trace(way: _Luggage) -> str:
 
 
 def _macs(way: _Luggage) -> str:
-    """The layers' multiply-adds against those that a hook counts in the user's module, attention set apart."""
+    """The layers' multiply-adds against those that a hook counts in the user's module, and those of fvcore.
+
+    Attention is set apart; fvcore does not see what no output depends on.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator would count attention as well
     try:
@@ -130,7 +156,19 @@ def _macs(way: _Luggage) -> str:
         torch.backends.mha.set_fastpath_enabled(fast)
     layers: int = way.spec.macs
     assert counted == layers, f"a hook counts {counted}, the layers have {layers}; left out: {_outside(way.spec)}"
-    return str(way.spec.macs)
+    traced = count_macs(way.net, way.inputs).total_macs
+    seen = layers - sum(layer.macs for layer in way.spec.layers if layer.parameter not in _read_by_outputs(way.net))
+    assert traced == seen, f"fvcore counts {traced}, the layers have {seen}"
+    return f"{layers}, {way.spec.activations} values"
+
+
+def _read_by_outputs(net: GraphNet) -> set[str]:
+    """The identifiers of all values that an output depends on."""
+    found = {ref.id for ref in net.document.outputs}
+    for node in reversed(net.document.nodes):
+        if node.id in found:
+            found |= {ref.id for ref in node.refs()}
+    return found
 
 
 def _outside(spec: ModelSpec) -> str:
@@ -189,6 +227,12 @@ def _reread(way: _Luggage) -> str:
     return _close(way.smaller, again, tuple(torch.cat([value, value[:1]]) for value in way.inputs))
 
 
+def _onnx(way: _Luggage) -> str:
+    file = export_onnx(way.smaller, way.folder / "smaller.onnx")
+    apart = _close(way.smaller, OnnxNet(file.path), way.inputs, ONNX_TOLERANCE)
+    return f"{apart}, {sum(file.operators.values())} operators"
+
+
 def _graph(net: nn.Module) -> GraphNet:
     assert isinstance(net, GraphNet)
     return net
@@ -201,7 +245,7 @@ def _read(path: Path, folder: Path) -> GraphNet:
     return graphnet.load(folder).eval()
 
 
-def _close(one: nn.Module, other: nn.Module, inputs: tuple[Tensor, ...]) -> str:
+def _close(one: nn.Module, other: nn.Module, inputs: tuple[Tensor, ...], tolerance: float = TOLERANCE) -> str:
     """The largest difference of two models' outputs, over the largest output or 1."""
     largest = 0.0
     with torch.no_grad():
@@ -209,7 +253,7 @@ def _close(one: nn.Module, other: nn.Module, inputs: tuple[Tensor, ...]) -> str:
             assert a.shape == b.shape, f"{list(a.shape)} became {list(b.shape)}"
             apart = (a.double() - b.double()).abs().max() / a.double().abs().max().clamp_min(1)
             largest = max(largest, float(apart)) if isfinite(float(apart)) else float("inf")
-    assert largest <= TOLERANCE, f"outputs differ by {largest:.1e}"
+    assert largest <= tolerance, f"outputs differ by {largest:.1e}"
     return f"{largest:.0e}"
 
 
@@ -230,6 +274,7 @@ def _total(value: Tensor) -> Tensor:
 _HOPS: dict[str, Callable[[_Luggage], str]] = {
     "convert": _convert,
     "same": _same,
+    "twin": _twin,
     "trains": _trains,
     "trace": _trace,
     "macs": _macs,
@@ -238,4 +283,5 @@ _HOPS: dict[str, Callable[[_Luggage], str]] = {
     "cut": _cut,
     "export": _export,
     "reread": _reread,
+    "onnx": _onnx,
 }

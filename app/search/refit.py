@@ -1,0 +1,140 @@
+"""Observed losses correct the error table, so that every evaluation teaches about every budget.
+
+The table holds one-at-a-time errors before recovery; a trial shows the loss of many options together after it. First a
+curve, loss = a + s · t^β in a plan's table error t, takes out what is common to all (recovery heals most of it, and
+losses saturate). What is left of a trial, as a share of its t, is explained by a factor 1 + η for every option: a
+ridge regression on one-hot options with the measured table as its prior mean. Options of one unit and kind share most
+of their prior deviation, so that a few trials suffice. The ridge's weight is chosen by leaving one out; an infinite
+one, which leaves the table as it is, stands for election too. numpy only; closed forms throughout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.search.options import Space
+from app.search.trial import Trial
+from pruning.plan import PruningPlan
+
+Floats = npt.NDArray[np.float64]
+FEWEST = 6  # losses, before anything is corrected
+_POWERS = (0.25, 0.5, 0.75, 1.0)  # β; concave: losses saturate
+_WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in shares of the prior's variance
+_SHARED, _KIND, _OWN = 0.6, 0.2, 0.2  # of the variance: by unit and kind, by kind, of each option alone
+_MOST = 4.0  # times more or less than the table says; further off, a trial says more of noise than of its options
+_DIGITS = 6  # of η: the last bits of a linear solve must not decide between plans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What trials showed at one fidelity: `chosen[trial, option]` over all options of all units, and their losses."""
+
+    chosen: Floats
+    losses: Floats
+
+
+def observe(trials: Sequence[Trial], space: Space) -> Observed | None:
+    """The losses at the highest fidelity that enough trials have; None if none has.
+
+    Trials whose plans this space cannot express are passed over.
+    """
+    rows = {trial.number: row for trial in trials if (row := one_hot(trial.plan, space)) is not None}
+    by_fidelity: dict[int, list[tuple[Floats, float]]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        losses = {m.fidelity: m.value for m in trial.measurements if (m.metric, m.split) == ("loss", "validation")}
+        for fidelity, loss in losses.items() if trial.number in rows else ():
+            by_fidelity.setdefault(fidelity, []).append((rows[trial.number], loss))
+    enough = [fidelity for fidelity, found in by_fidelity.items() if len(found) >= FEWEST]
+    if not enough:
+        return None
+    found = by_fidelity[max(enough)]
+    return Observed(chosen=np.array([row for row, _ in found]), losses=np.array([loss for _, loss in found]))
+
+
+def one_hot(plan: PruningPlan, space: Space) -> Floats | None:
+    """Which options a plan is made of, over all units' options in a row; None if not of these."""
+    row: list[float] = []
+    told = 0
+    for unit in space.units:
+        chosen = {layer: pattern for layer in unit.layers if (pattern := plan.patterns.get(layer))}
+        whole = [i for i, option in enumerate(unit.options) if chosen and dict(option.patterns) == chosen]
+        taken = whole[:1] or [
+            i for i, o in enumerate(unit.options) if len(o.patterns) == 1 and o.patterns.items() <= chosen.items()
+        ]
+        told += sum(len(unit.options[i].patterns) for i in taken)
+        row += [float(i in taken) for i in range(len(unit.options))]
+    return np.array(row) if told == len(plan.patterns) else None
+
+
+def refit(errors: Sequence[Floats], observed: Observed, space: Space) -> tuple[Floats, ...]:
+    """The error table with what was observed; the measured one where nothing can be learned."""
+    prior = np.concatenate([np.asarray(error, dtype=np.float64) for error in errors])
+    totals = observed.chosen @ prior
+    known = totals > 0.0  # all but the dense model
+    if known.sum() < FEWEST:
+        return tuple(errors)
+    rows = observed.chosen[known] * prior / totals[known, None]
+    targets = _seen(totals, observed.losses)[known] / totals[known] - 1.0
+    kinship = _kinship(space)
+    weight = _best_weight(rows, targets, kinship)
+    deviation = ridge(rows, targets, kinship, weight).round(_DIGITS)
+    found = prior * np.clip(1.0 + deviation, 1.0 / _MOST, _MOST)
+    return tuple(np.split(found, np.cumsum([len(error) for error in errors])[:-1]))
+
+
+def ridge(rows: Floats, targets: Floats, prior: Floats, weight: float) -> Floats:
+    """The η that minimises |targets - rows η|² + weight · ηᵀ prior⁻¹ η.
+
+    In closed form that is prior rowsᵀ (rows prior rowsᵀ + weight I)⁻¹ targets.
+
+    Args:
+        rows: `trials x options`.
+        targets: one a trial.
+        prior: `options x options`, the covariance of η; may be singular.
+        weight: of the prior; infinite gives zero.
+    """
+    if np.isinf(weight):
+        return np.zeros(rows.shape[1])
+    spread = prior @ rows.T
+    solved: Floats = spread @ np.linalg.solve(rows @ spread + weight * np.eye(len(rows)), targets)
+    return solved
+
+
+def _best_weight(rows: Floats, targets: Floats, prior: Floats) -> float:
+    """The weight of least squared error on trials left out, one at a time; infinite if the table alone is best."""
+    gram = rows @ prior @ rows.T
+    best, least = np.inf, float(targets @ targets)
+    for weight in _WEIGHTS:
+        inverse = np.linalg.inv(gram + weight * np.eye(len(rows)))
+        left_out = (inverse @ targets) / np.diag(inverse)  # target less its prediction by the others
+        if (error := float(left_out @ left_out)) < least:
+            best, least = weight, error
+    return float(best)
+
+
+def _seen(totals: Floats, losses: Floats) -> Floats:
+    """How much error each trial shows, in the table's measure: by the curve a + s · t^β that fits all of them best."""
+    best, least = totals, np.inf
+    for power in _POWERS:
+        heights = totals**power
+        design = np.column_stack([np.ones(len(totals)), heights])
+        weights = 1.0 / (heights + heights.mean())  # losses of strong pruning are large, and so is their noise
+        (base, slope), *_ = np.linalg.lstsq(design * weights[:, None], losses * weights, rcond=None)
+        misfit = float(np.square((design @ [base, slope] - losses) * weights).sum())
+        if slope > 0.0 and misfit < least:
+            best, least = np.clip((losses - base) / slope, 0.0, None) ** (1.0 / power), misfit
+    return np.clip(best, totals / _MOST, totals * _MOST)
+
+
+def _kinship(space: Space) -> Floats:
+    """`options x options`: the prior correlation of two options' deviations."""
+    units, kinds = [], []
+    for index, unit in enumerate(space.units):
+        for option in unit.options:
+            units.append(index)
+            kinds.append(next((pattern.kind for pattern in option.patterns.values()), ""))
+    same_unit, same_kind = np.equal.outer(units, units), np.equal.outer(kinds, kinds)
+    shared: Floats = _SHARED * (same_unit & same_kind) + _KIND * same_kind + _OWN * np.eye(len(units))
+    return shared

@@ -1,0 +1,55 @@
+"""The ground a search stands on: all that is fixed while it proposes plans."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from app.search.limits import Limits, Prices
+from app.search.options import Choice
+from app.search.spec import SearchSpec
+from app.search.trial import TrialCost
+from pruning.plan import PruningPlan
+
+Floats = npt.NDArray[np.float64]
+MILDEST_SHARE = 0.9  # of dense latency: closer to it there is nothing to find
+STRONGEST_SHARE = 0.1  # below it networks guess; a limit may still ask for less
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terrain:
+    """Everything fixed that coordinates are read against. `haven` are choices that keep every limit."""
+
+    spec: SearchSpec
+    prices: Prices
+    errors: tuple[Floats, ...]  # per unit, per option
+    limits: Limits
+    haven: tuple[Choice, ...]
+
+    def band_ms(self, device: str) -> tuple[float, float]:
+        """Between which latencies a search looks on a device: from strongest to mildest pruning, within its limits."""
+        range_ = self.prices.reachable[device]
+        tightest_ms = self.limits.by_profile_ms.get(device, range_.dense_ms)
+        strongest_ms = max(range_.lowest_ms, min(STRONGEST_SHARE * range_.dense_ms, tightest_ms))
+        return strongest_ms, max(strongest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
+
+    def target_ms(self, device: str, band: float) -> float:
+        """The latency that a band in [0, 1] stands for on a device: 0 is the strongest pruning, 1 the mildest."""
+        strongest_ms, mildest_ms = self.band_ms(device)
+        return strongest_ms + band * (mildest_ms - strongest_ms)
+
+    def share(self, cost: TrialCost) -> float:
+        """A price as a share of the dense latency there."""
+        return cost.latency_ms / self.prices.reachable[cost.profile].dense_ms
+
+    def trusting(self, errors: tuple[Floats, ...]) -> "Terrain":
+        """The same ground with another error table."""
+        return replace(self, errors=errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A plan with its exact prices."""
+
+    plan: PruningPlan
+    costs: tuple[TrialCost, ...]

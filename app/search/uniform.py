@@ -1,0 +1,75 @@
+"""Uniform plans: one pattern at one strength wherever it is legal. The baseline that is hard to beat, so it is tried.
+
+After long recovery searched plans lose much of their lead over uniform ones, and at strong pruning they may trail
+(research in the field, and the project's own runs, agree). A search that tries both cannot be below uniform for want of
+trying.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from app.search.decode import priced
+from app.search.options import Choice, Option, Space, Unit
+from app.search.terrain import Proposal, Terrain
+from pruning.patterns import NM, Block, Pattern
+
+
+def uniform_plan(
+    terrain: Terrain, coordinates: Mapping[str, Any], turn: int, taken: Collection[str] = ()
+) -> Proposal | None:
+    """The mildest uniform plan that keeps the coordinates' target and every limit, of the family whose turn it is.
+
+    If that family has none that is new, of the next one; None if no family has.
+    """
+    found = families(terrain.prices.space)
+    device = coordinates.get("device", terrain.spec.profiles[0])
+    limits = terrain.limits.tightened(device, terrain.target_ms(device, coordinates["band"]))
+    for offset in range(len(found)):
+        for choices in found[(turn + offset) % len(found)]:
+            proposal = priced(choices, coordinates, terrain)
+            if limits.hold(proposal.costs):
+                if proposal.plan.digest not in taken and proposal.plan.patterns:
+                    return proposal
+                break  # a stronger one of this family would be slower than its target for nothing
+    return None
+
+
+def families(space: Space) -> list[list[list[Choice]]]:
+    """Per family of patterns (a kind, and the shape of its groups) its uniform plans, from the mildest on."""
+    densities: dict[str, set[float]] = {}
+    for unit in space.units:
+        for option in unit.options[1:]:
+            pattern = _pattern(option)
+            densities.setdefault(_family(pattern), set()).add(pattern.density)
+    return [
+        [[_strongest(unit, family, density) for unit in space.units] for density in sorted(known, reverse=True)]
+        for family, known in sorted(densities.items())
+    ]
+
+
+def _strongest(unit: Unit, family: str, density: float) -> Choice:
+    """The unit's choice of this family: the strongest that keeps at least this much; dense if it has none."""
+    if joint := _of_family(unit, unit.joint, family, density):
+        return joint
+    own = (_of_family(unit, unit.own(layer)[1:], family, density) for layer in unit.layers)
+    taken = tuple(index for index in own if index)
+    return taken[0] if len(taken) == 1 else taken or 0
+
+
+def _of_family(unit: Unit, indices: Sequence[int], family: str, density: float) -> int:
+    legal = [i for i in indices if _family(_pattern(unit.options[i])) == family]
+    within = [i for i in legal if _pattern(unit.options[i]).density >= density - 1e-9]
+    return min(within, key=lambda i: _pattern(unit.options[i]).density, default=0)
+
+
+def _family(pattern: Pattern) -> str:
+    match pattern:
+        case NM(group=group):
+            return f"nm of {group}"
+        case Block(rows=rows, cols=cols):
+            return f"block {rows}x{cols}"
+    return pattern.kind
+
+
+def _pattern(option: Option) -> Pattern:
+    return next(iter(option.patterns.values()))

@@ -1,0 +1,171 @@
+"""From coordinates to plans: prices that hold, limits of two devices at once, brute force on small spaces."""
+
+from dataclasses import replace
+from itertools import product
+from math import exp
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.search.candidates import candidates, weighted
+from app.search.coordinates import distributions, group_of, neutral
+from app.search.decode import decode
+from app.search.price import price_plan
+from app.search.spec import Limit, Post
+from app.search.terrain import Proposal, Terrain
+from pruning.plan import Int8, PruningPlan
+from tests.app.search.fakes import devices, error_of, problem, terrain
+from tests.costmodels.models import chain
+
+LIMITS = (Limit(profile="cpu", share=0.4), Limit(profile="eyeriss", share=0.3))
+FREE, LIMITED = terrain(problem()), terrain(problem(limits=LIMITS))
+SMALL = replace(problem(profiles=("cpu",), sparsities=(0.5, 0.9)), model=chain((8, 12)))
+SMALL = replace(SMALL, cost_models={"cpu": devices(SMALL.model)["cpu"]})
+TINY = terrain(SMALL)
+
+
+@st.composite
+def coordinates(draw: st.DrawFn, here: Terrain = FREE) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, distribution in distributions(here.spec, here.prices.model).items():
+        if choices := getattr(distribution, "choices", None):
+            found[name] = draw(st.sampled_from(choices))
+        else:
+            found[name] = draw(st.floats(distribution.low, distribution.high))  # type: ignore[attr-defined]
+    return found
+
+
+def target_ms(here: Terrain, found: dict[str, Any]) -> float:
+    return here.target_ms(found.get("device", here.spec.profiles[0]), found["band"])
+
+
+def latency_ms(proposal: Proposal, device: str) -> float:
+    return {cost.profile: cost.latency_ms for cost in proposal.costs}[device]
+
+
+@given(coordinates())
+@settings(max_examples=25, deadline=None)
+def test_every_plan_keeps_every_limit_at_its_exact_price(found: dict[str, Any]) -> None:
+    proposal = decode(found, LIMITED)
+    exact = price_plan(LIMITED.prices.model, proposal.plan, devices())
+    assert exact == proposal.costs
+    for cost, limit in zip(exact, LIMITS, strict=True):
+        assert limit.share
+        assert cost.latency_ms <= limit.share * LIMITED.prices.reachable[cost.profile].dense_ms * (1 + 1e-6)
+
+
+@given(coordinates())
+@settings(max_examples=25, deadline=None)
+def test_a_plan_takes_no_more_than_its_band_allows(found: dict[str, Any]) -> None:
+    assert latency_ms(decode(found, FREE), found["device"]) <= target_ms(FREE, found) * (1 + 1e-6)
+
+
+def biased_error(plan: PruningPlan, found: dict[str, Any]) -> float:
+    """Worked out layer by layer, from the formula in words: error times e^(1.5 x |x|), for group and for pattern."""
+    group = group_of(SMALL.model)
+    total = 0.0
+    for name, pattern in plan.patterns.items():
+        trusts = [found.get(f"trust_{key}", 0.0) for key in (group[name], pattern.kind)]
+        total += error_of(pattern, name) * exp(sum(1.5 * x * abs(x) for x in trusts))
+    return total
+
+
+@given(coordinates(TINY))
+@settings(max_examples=25, deadline=None)
+def test_of_the_solvers_front_none_that_holds_the_target_has_less_biased_error(found: dict[str, Any]) -> None:
+    plan = decode(found, TINY).plan
+    errors = [
+        e
+        * [
+            1.0,
+            *(
+                biased_error(PruningPlan(pruner="", patterns=o.patterns), found) / x
+                for o, x in zip(unit.options[1:], e[1:], strict=True)
+            ),
+        ]
+        for unit, e in zip(TINY.prices.space.units, TINY.errors, strict=True)
+    ]
+    offered = candidates(TINY.prices.space, weighted(TINY.prices.table, {"cpu": 1.0}), errors)
+    front = offered.solve()
+    plans = [TINY.prices.space.plan(offered.picked(row), plan.pruner, plan.settings) for row in front.choices]
+    priced = [price_plan(SMALL.model, p, SMALL.cost_models)[0].latency_ms for p in plans]
+    holding = [p for p, ms in zip(plans, priced, strict=True) if ms <= target_ms(TINY, found) * (1 + 1e-9)]
+    if holding:
+        best = min(biased_error(p, found) for p in holding)
+        assert biased_error(plan, found) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("band", [0.25, 0.5, 1.0])
+def test_neutral_coordinates_give_nearly_the_least_error_of_all_plans_within_the_band(band: float) -> None:
+    """Against every plan of a small space, at its exact price."""
+    space = TINY.prices.space
+    at = neutral(TINY, device="cpu", band=band, pruner="magnitude")
+    every = [space.plan(choice, "") for choice in product(*(range(len(unit.options)) for unit in space.units))]
+    within = [p for p in every if price_plan(SMALL.model, p, SMALL.cost_models)[0].latency_ms <= target_ms(TINY, at)]
+    best = min(biased_error(plan, at) for plan in within)
+    assert biased_error(decode(at, TINY).plan, at) <= best * 1.25 + 1e-9, "the table only nearly knows exact prices"
+
+
+def test_plans_that_were_tried_are_passed_over_until_none_is_left() -> None:
+    at = neutral(FREE, device="eyeriss", band=0.05, pruner="magnitude")
+    taken: list[str] = []
+    while (found := decode(at, FREE, taken)).plan.digest not in taken:
+        assert latency_ms(found, "eyeriss") <= target_ms(FREE, at) * (1 + 1e-9)
+        taken.append(found.plan.digest)
+    assert len(taken) > 3
+    assert found.plan.digest == taken[0], "when all were tried, the best once more"
+
+
+def test_a_target_is_kept_along_with_the_limit_of_another_device() -> None:
+    """The device that is aimed at rewards channels alone; the other's limit wants more, and both can be had."""
+    here = terrain(problem(limits=[Limit(profile="eyeriss", share=0.1)]))
+    at = neutral(here, device="cpu", band=0.6, pruner="magnitude")
+    found = decode(at, here)
+    assert latency_ms(found, "cpu") <= target_ms(here, at) * (1 + 1e-9)
+    assert latency_ms(found, "eyeriss") <= 0.1 * here.prices.reachable["eyeriss"].dense_ms * (1 + 1e-9)
+
+
+def test_limits_narrow_the_band() -> None:
+    strongest_ms, mildest_ms = LIMITED.band_ms("cpu")
+    dense_ms = LIMITED.prices.reachable["cpu"].dense_ms
+    assert mildest_ms == pytest.approx(0.4 * dense_ms)
+    assert strongest_ms == pytest.approx(max(0.1 * dense_ms, LIMITED.prices.reachable["cpu"].lowest_ms))
+    floor = LIMITED.prices.reachable["eyeriss"].lowest_ms
+    tight = terrain(problem(limits=[Limit(profile="eyeriss", latency_ms=floor)]))
+    assert tight.band_ms("eyeriss") == pytest.approx((floor, floor))
+
+
+def test_more_trust_in_a_pattern_gives_more_of_it() -> None:
+    def layers_with(kind: str, bias: float) -> int:
+        at = neutral(FREE, device="eyeriss", band=0.3, pruner="magnitude") | {f"trust_{kind}": bias}
+        return sum(pattern.kind == kind for pattern in decode(at, FREE).plan.patterns.values())
+
+    assert layers_with("channel", -1.0) > layers_with("channel", 1.0)
+
+
+def test_every_plan_carries_the_post_step_and_its_price_is_the_same() -> None:
+    found = neutral(FREE, device="cpu", band=0.5, pruner="pdp")
+    plain, stored = decode(found, FREE), decode(found, terrain(problem(post=(Post(kind="int8"),))))
+    assert (plain.plan.post, stored.plan.post) == ((), (Int8(),))
+    assert stored.plan.patterns == plain.plan.patterns and stored.costs == plain.costs
+
+
+def test_under_limits_on_two_devices_the_plan_is_the_best_of_all_that_keep_them() -> None:
+    """On devices whose prices add up, against every plan there is."""
+    limits = [Limit(profile="cpu", share=0.7), Limit(profile="eyeriss", share=0.25)]
+    asked = replace(problem(limits=limits, sparsities=(0.5, 0.9), patterns=("unstructured", "channel")))
+    model = chain((8, 12))
+    asked = replace(asked, model=model, cost_models=devices(model))
+    here = terrain(asked)
+    space = here.prices.space
+    at = neutral(here, device="cpu", band=1.0, pruner="magnitude")
+    best = min(
+        sum(float(e[i]) for e, i in zip(here.errors, choice, strict=True))
+        for choice in product(*(range(len(unit.options)) for unit in space.units))
+        if here.limits.hold(price_plan(model, space.plan(choice, ""), asked.cost_models))
+    )
+    found = decode(at, here)
+    assert here.limits.hold(found.costs)
+    assert sum(error_of(p, name) for name, p in found.plan.patterns.items()) <= 1.1 * best + 1e-9
