@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api import search_views as views
 from app.api.csvtext import csv_text
+from app.api.front_views import front_out
 from app.api.search_schemas import FrontOut
 from app.api.service import Here, Id, Service
 from app.api.uploads import safe_filename
@@ -19,7 +19,8 @@ Profile = Annotated[str | None, Query(max_length=64, pattern=r"^[!-~]+$", descri
 COLUMNS = (
     "number", "role", "on_front", "latency_ms", "low_ms", "high_ms", "latency_share", "accuracy",
     "accuracy_standard_error", "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources",
-    "derivations", "metric", "value", "standard_error", "test_value",
+    "derivations", "metric", "value", "standard_error", "test_value", "throughput_per_s", "measured_ms",
+    "measured_spread_ms", "shipped",
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def get_front_csv(here: Here, search_id: Id, profile: Profile = None) -> Respons
         cells = point.model_dump() | {"on_front": point.number in numbers}
         for key in ("patterns", "sources", "derivations"):
             cells[key] = "; ".join(f"{word} {value:g}" for word, value in cells[key].items())
+        cells["shipped"] = (point.shipped or {}).get("at", "")
         rows.append([cells[column] for column in COLUMNS])
     headers = {"Content-Disposition": f'attachment; filename="{safe_filename("front", front.profile_name)}.csv"'}
     return Response(csv_text(COLUMNS, rows), media_type="text/csv", headers=headers)
@@ -63,4 +65,4 @@ def read_front(here: Service, search_id: str, profile_id: str | None) -> FrontOu
         calibration = calibrations.get(session, here.project_id, pinned) if pinned else None
         numbers = [point.number for point in fronts.get(session, search_id, chosen)]
         found = trials.for_front(session, search_id, chosen, headline_of(search.spec).metric)
-        return views.front_out(search, profile, calibration, numbers, found)
+        return front_out(search, profile, calibration, numbers, found)

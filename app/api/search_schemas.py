@@ -32,6 +32,8 @@ class ProgressOut(BaseModel):
     done: int
     total: int
     failed: int
+    infeasible: int = Field(description="trials that broke a limit or diverged: each says why in its `failure`")
+    stopped: int = Field(description="trials that ended at a lower fidelity than the last")
     best_accuracy: float | None = Field(description="`best` where the task is classification, else null")
     seconds_left: float | None
 
@@ -69,6 +71,13 @@ class SearchSummary(BaseModel):
     links: dict[str, str]
 
 
+class EndingOut(BaseModel):
+    """Why a search asked for no more trials: the part of the budget that was used up first, and a sentence."""
+
+    because: str
+    text: str
+
+
 class SearchOut(SearchSummary):
     """A search with its spec, its dense references, its space and its bound."""
 
@@ -79,6 +88,7 @@ class SearchOut(SearchSummary):
     space: dict[str, Any] | None
     bound: dict[str, Any] | None
     estimate: SearchEstimateOut | None = Field(description="null where a part was still being read at submission")
+    ending: EndingOut | None = Field(description="null while it asks for more trials, and of searches before 0.2")
 
 
 class CostOut(BaseModel):
@@ -184,6 +194,11 @@ class PointOut(MeasuredOut):
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
     high_ms: float | None
     latency_share: float = Field(description="of the dense latency on this profile")
+    throughput_per_s: float = Field(description="samples a second at the predicted latency, one batch after another")
+    fidelity: int = Field(description="recovery steps behind `value`")
+    measured_ms: float | None = Field(description="the newest latency measured on this device; null if none was")
+    measured_spread_ms: float | None = Field(description="its standard deviation over runs, else its standard error")
+    shipped: dict[str, str] | None = Field(description="when the team put it to use, and what it said of that")
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]
@@ -211,6 +226,16 @@ class CalibrationNote(BaseModel):
     warning: str = Field(description="what a person should know before trusting it; empty if nothing")
 
 
+class GapOut(BaseModel):
+    """A trial on the front by validation loss, and the least loss that is predicted to be possible as fast as it."""
+
+    number: int
+    latency_ms: float
+    loss: float
+    predicted_loss: float = Field(description="the additive model's: nothing is predicted, not proven, to beat this")
+    gap: float = Field(description="loss - predicted_loss")
+
+
 class FrontOut(BaseModel):
     """The stored front of a search on one profile, and every complete trial, dominated ones too."""
 
@@ -228,4 +253,6 @@ class FrontOut(BaseModel):
     limits: list[LimitOut]
     points: list[PointOut]
     trials: list[PointOut]
+    stopped: list[PointOut] = Field(description="trials that ended at a lower fidelity; on no front")
     bound: list[dict[str, Any]]
+    gaps: list[GapOut] = Field(description="of the best trials to the bound; empty before the search has ended")

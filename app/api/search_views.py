@@ -1,4 +1,4 @@
-"""Searches, trials and fronts as answers. Pure: records in, answers out."""
+"""Searches and trials as answers; fronts are in `front_views`. Pure: records in, answers out."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,9 @@ from typing import Any
 from app.api.estimate_schemas import SearchEstimateOut
 from app.api.schemas import FailureOut
 from app.api.search_schemas import (
-    CalibrationNote,
     CostOut,
     DenseOut,
-    FrontOut,
-    LimitOut,
-    PointOut,
+    EndingOut,
     ProgressOut,
     SearchOut,
     SearchSummary,
@@ -25,8 +22,7 @@ from app.api.views import failure
 from app.search.judging import Headline, headline_of
 from app.search.passport import FILES
 from app.search.trial import Measurement, Trial
-from app.store.records import CalibrationRecord, FrontTrial, ProfileRecord, SearchProgress, SearchRecord
-from costmodels.calibrate import Calibration
+from app.store.records import EventRecord, SearchProgress, SearchRecord
 
 DENSE_TRIALS = 2  # trial 0 as uploaded, trial 1 with the same recovery
 
@@ -69,6 +65,8 @@ def progress(search: SearchRecord, counts: SearchProgress, now: datetime | None 
         done=counts.done,
         total=total,
         failed=counts.failed,
+        infeasible=counts.infeasible,
+        stopped=counts.stopped,
         best_accuracy=best if headline.metric == "accuracy" else None,
         seconds_left=left,
     )
@@ -94,8 +92,14 @@ def search_summary(search: SearchRecord, counts: SearchProgress) -> SearchSummar
     )
 
 
-def search_out(search: SearchRecord, counts: SearchProgress, dense: Sequence[Trial]) -> SearchOut:
-    """A search with all that belongs to it; `dense` has the two dense trials, as far as there are any."""
+def search_out(
+    search: SearchRecord, counts: SearchProgress, dense: Sequence[Trial], ending: EventRecord | None = None
+) -> SearchOut:
+    """A search with all that belongs to it; `dense` has the two dense trials, as far as there are any.
+
+    `ending` is the event that says why it asks for no more trials; before it has ended, it may still be extended.
+    """
+    over = ending is not None and search.finished_at is not None
     return SearchOut(
         **vars(search_summary(search, counts)),
         spec=dict(search.spec),
@@ -105,6 +109,7 @@ def search_out(search: SearchRecord, counts: SearchProgress, dense: Sequence[Tri
         space=dict(search.space) if search.space else None,
         bound=dict(search.bound) if search.bound else None,
         estimate=_estimate(search),
+        ending=EndingOut.model_validate(ending.payload) if ending is not None and over else None,
     )
 
 
@@ -135,90 +140,6 @@ def pattern_counts(kinds: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(kind for kind in kinds if kind != "dense").items()))
 
 
-def front_out(
-    search: SearchRecord,
-    profile: ProfileRecord,
-    calibration: CalibrationRecord | None,
-    numbers: Sequence[int],
-    trials: Sequence[FrontTrial],
-) -> FrontOut:
-    """The stored front (`numbers`, by latency) on one profile, and every complete trial there."""
-    points = {point.number: point for point in _points(search, trials)}
-    headline = headline_of(search.spec)
-    document: Mapping[str, Any] = profile.document or {}
-    by_role = {point.role: point for point in points.values() if point.role != "searched"}
-    dense = by_role.get("dense")
-    return FrontOut(
-        search=search.id,
-        profile=profile.id,
-        profile_name=profile.name,
-        source=document.get("source", "measured"),
-        batch=document.get("batch", search.spec["batch"]),
-        precision=document.get("precision", search.spec["precision"]),
-        metric=headline.metric,
-        better=headline.better,
-        calibration=calibration_note(calibration) if calibration else None,
-        dense=dense,
-        dense_recovered=by_role.get("dense_recovered"),
-        limits=_limits(search, profile.id, dense),
-        points=sorted((points[n] for n in numbers if n in points), key=lambda point: point.latency_ms),
-        trials=list(points.values()),
-        bound=list((search.bound or {}).get(profile.id, [])),
-    )
-
-
-def calibration_note(record: CalibrationRecord) -> CalibrationNote:
-    """A calibration in a line, without its points."""
-    calibration = Calibration.from_json(dict(record.document))
-    return CalibrationNote(
-        id=record.id,
-        version=record.version,
-        method=calibration.method,
-        points=len(calibration.points),
-        half_width=calibration.half_width,
-        warning=calibration.warning,
-    )
-
-
-def _points(search: SearchRecord, trials: Sequence[FrontTrial]) -> list[PointOut]:
-    headline = headline_of(search.spec)
-    whole = next((trial.cost.latency_ms for trial in trials if trial.role == "dense"), None)
-    return [
-        PointOut(
-            number=trial.number,
-            role=trial.role,
-            **_headline(headline, trial.validation, trial.test),
-            latency_ms=trial.cost.latency_ms,
-            low_ms=trial.cost.low_ms,
-            high_ms=trial.cost.high_ms,
-            latency_share=trial.cost.latency_ms / whole if whole else 1.0,
-            sources=dict(trial.cost.sources),
-            derivations=dict(trial.cost.derivations),
-            pruner=trial.plan["pruner"],
-            patterns=pattern_counts(pattern["kind"] for pattern in trial.plan["patterns"].values()),
-            page=f"/searches/{search.id}/trials/{trial.number}",
-            files=file_links(search.id, trial.number, trial.files),
-        )
-        for trial in trials
-        if trial.state == "complete" and trial.validation is not None
-    ]
-
-
-def _limits(search: SearchRecord, profile_id: str, dense: PointOut | None) -> list[LimitOut]:
-    found = []
-    for limit in search.spec["limits"]:
-        if limit["profile"] != profile_id:
-            continue
-        whole = dense.latency_ms if dense else None
-        latency_ms = limit["latency_ms"]
-        if latency_ms is None and whole is not None:
-            latency_ms = limit["share"] * whole
-        if latency_ms is not None:
-            share = limit["share"] if limit["share"] is not None else latency_ms / whole if whole else None
-            found.append(LimitOut(latency_ms=latency_ms, share=share))
-    return found
-
-
 def _dense(search: SearchRecord, trials: Sequence[Trial], role: str) -> DenseOut | None:
     trial = next((trial for trial in trials if trial.role == role), None)
     if trial is None:
@@ -230,10 +151,11 @@ def _dense(search: SearchRecord, trials: Sequence[Trial], role: str) -> DenseOut
 def _measured(search: SearchRecord, trial: Trial) -> dict[str, Any]:
     headline = headline_of(search.spec)
     metric = headline.metric
-    return _headline(headline, trial.value(metric, "validation"), trial.value(metric, "test"))
+    return judged(headline, trial.value(metric, "validation"), trial.value(metric, "test"))
 
 
-def _headline(headline: Headline, validation: Measurement | None, test: Measurement | None) -> dict[str, Any]:
+def judged(headline: Headline, validation: Measurement | None, test: Measurement | None) -> dict[str, Any]:
+    """The fields of a `MeasuredOut`."""
     found = {
         "value": validation.value if validation else None,
         "standard_error": validation.standard_error if validation else None,

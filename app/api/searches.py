@@ -14,7 +14,7 @@ from app.api.submit import check, pinned
 from app.api.views import page
 from app.errors import Problem
 from app.search.spec import SearchSpec
-from app.store import searches, trials
+from app.store import events, searches, trials
 from app.store.records import SearchProgress, SearchRecord
 
 router = APIRouter(prefix="/searches", tags=["searches"])
@@ -86,7 +86,8 @@ def _answer(here: Service, record: SearchRecord) -> SearchOut:
     with here.database.read() as session:
         counts = trials.progress(session, [record.id]).get(record.id, NOTHING)
         first = trials.page(session, record.id, limit=views.DENSE_TRIALS, after_number=None)
-    return views.search_out(record, counts, [entry.trial for entry in first])
+        ending = events.newest(session, record.id, "ended")
+    return views.search_out(record, counts, [entry.trial for entry in first], ending)
 
 
 def _known(here: Service, key: str | None, spec: SearchSpec) -> SearchRecord | None:

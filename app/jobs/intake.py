@@ -1,7 +1,7 @@
 """Models to inspect, datasets to prepare, profiles to measure, work on single trials: each is a task and a row.
 
-They differ in little, and the little is in `nouns` and `trial_requests`. What dies is tried again, what fails is refused
-with its reason; nothing is lost when the coordinator dies, because the row still says what is to be done.
+They differ in little, and the little is in `nouns` and `trial_requests`. What dies is tried again, what fails is
+refused with its reason; nothing is lost when the coordinator dies, because the row says what is to be done.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,12 @@
 """The front as an SVG drawn on the server: what the page shows before its script runs, without it, and in reports.
 
-Marks, here and in the script's figure: hollow = predicted latency, solid = measured; the line joins the front, with
-one standard error; better is up; faint dots are dominated trials; a cross is the dense model as uploaded, a plus the
-dense model with the trials' recovery.
+Marks, here and in the script's figure: hollow = predicted latency; solid = measured, tied to its prediction by a thin
+line; the line joins the front as predicted, with one standard error; better is up; faint dots are dominated trials,
+fainter ones ended at a lower fidelity; a star was shipped; a cross is the dense model as uploaded, a plus the dense
+model with the trials' recovery.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
@@ -79,12 +80,18 @@ def basis(front: Mapping[str, Any]) -> str:
 
 def _drawable(front: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     baselines = [front[key] for key, _ in BASELINES if front.get(key)]
-    return [*front["trials"], *front["points"], *baselines]
+    return [*front["trials"], *front["points"], *front.get("stopped", ()), *baselines]
+
+
+def measured_points(front: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The complete trials whose latency was measured on this device."""
+    return [point for point in front["trials"] if point.get("measured_ms") is not None]
 
 
 def _scales(front: Mapping[str, Any], width: int, height: int) -> tuple[Axis, Axis]:
     points = _drawable(front)
-    x = Axis(0.0, max(p["latency_ms"] for p in points) * 1.05, _LEFT, width - _RIGHT)
+    slowest = max(max(p["latency_ms"], p.get("measured_ms") or 0.0) for p in points)
+    x = Axis(0.0, slowest * 1.05, _LEFT, width - _RIGHT)
     low, high = min(p["value"] for p in points), max(p["value"] for p in points)
     if is_share(front["metric"]):
         room = max(high - low, 0.02) * 0.08
@@ -132,24 +139,32 @@ def _lines(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
 def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     """Dominated trials are one path of dots of no length: ten thousand of them stay one light element."""
     aside = {p["number"] for p in front["points"]} | {front[key]["number"] for key, _ in BASELINES if front.get(key)}
-    dots = (f"M{x(t['latency_ms'])} {y(t['value'])}h0" for t in front["trials"] if t["number"] not in aside)
-    marks = [Markup('<path class="dominated" d="{}"/>').format("".join(dots))]
+    dominated = [t for t in front["trials"] if t["number"] not in aside]
+    marks = [_dots(kind, found, x, y) for kind, found in (("stopped", front.get("stopped", ())), ("dominated", dominated))]
     for key, mark in BASELINES:
         if point := front.get(key):
             text = Markup('<text class="baseline {}" x="{}" y="{}" text-anchor="middle">{}</text>')
             marks.append(text.format(key, x(point["latency_ms"]), y(point["value"]) + 6, mark))
     marks += [_point(p, front["metric"], x, y) for p in front["points"]]
+    marks += [_measured(p, front["metric"], x, y) for p in measured_points(front)]
+    star = Markup('<text class="shipped" x="{}" y="{}" text-anchor="middle">★</text>')
+    marks += [star.format(x(p["latency_ms"]), y(p["value"]) - 10) for p in front["trials"] if p.get("shipped")]
     return Markup("").join(marks)
+
+
+def _dots(kind: str, found: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> Markup:
+    dots = "".join(f"M{x(t['latency_ms'])} {y(t['value'])}h0" for t in found)
+    return Markup('<path class="{}" d="{}"/>').format(kind, dots)
 
 
 def _point(p: Mapping[str, Any], metric: str, x: Axis, y: Axis) -> Markup:
     error = p.get("standard_error") or 0.0
     low, high = max(p["value"] - error, y.low), min(p["value"] + error, y.high)
     said = f"trial {p['number']}: {reading(p['value'], metric)} at {milliseconds(p['latency_ms'])} ms"
-    said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip()
+    said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip() + " predicted"
     return Markup(
         '<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><a href="{page}" aria-label="{said}">'
-        '<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'
+        '<circle class="predicted" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'
     ).format(
         x=x(p["latency_ms"]),
         y=y(p["value"]),
@@ -157,5 +172,23 @@ def _point(p: Mapping[str, Any], metric: str, x: Axis, y: Axis) -> Markup:
         high=y(high),
         page=p["page"],
         said=said,
-        kind="predicted" if p["predicted"] else "measured",
+    )
+
+
+def _measured(p: Mapping[str, Any], metric: str, x: Axis, y: Axis) -> Markup:
+    """The same trial again where it was measured, tied to where it was predicted."""
+    spread_ms = p.get("measured_spread_ms") or 0.0
+    said = f"trial {p['number']}: {reading(p['value'], metric)} at {milliseconds(p['measured_ms'])} ms"
+    return Markup(
+        '<line class="tie" x1="{predicted}" x2="{x}" y1="{y}" y2="{y}"/>'
+        '<line class="spread" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/><a href="{page}" aria-label="{said}">'
+        '<circle class="measured" cx="{x}" cy="{y}" r="4"><title>{said}</title></circle></a>'
+    ).format(
+        predicted=x(p["latency_ms"]),
+        x=x(p["measured_ms"]),
+        y=y(p["value"]),
+        low=x(max(p["measured_ms"] - spread_ms, x.low)),
+        high=x(min(p["measured_ms"] + spread_ms, x.high)),
+        page=p["page"],
+        said=f"{said} ± {milliseconds(spread_ms)} measured",
     )

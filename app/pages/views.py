@@ -1,5 +1,6 @@
 """Routes of the pages. Each renders what the API answers for the same thing, so page and JSON cannot disagree."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,11 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 
 from app.api.fronts import read_front
+from app.api.search_schemas import SearchOut
 from app.api.searches import get_search, list_searches
 from app.api.service import After, Here, Id, Number, Service
 from app.api.trials import get_trial, list_trials
-from app.pages.figure import basis, front_svg, latency_title
+from app.pages.figure import basis, front_svg, latency_title, measured_points
 from app.pages.words import FILTERS
 from app.store import datasets, models, profiles
 
@@ -53,6 +55,8 @@ def search_page(request: Request, here: Here, search_id: Id, profile: Profile = 
         "active": search.state in ACTIVE,
         "front": front,
         "svg": front_svg(front),
+        "measured": measured_points(front),
+        "infeasible": _reasons(here, search) if search.progress.infeasible else {},
         "latency_title": latency_title(front),
         "basis": basis(front),
         "trials": trials.items[::-1],
@@ -67,6 +71,12 @@ def trial_page(request: Request, here: Here, search_id: Id, number: Number) -> H
     """One trial: what was done to each layer, what it buys on each device, and its files."""
     context = {"search": get_search(here, search_id), "trial": get_trial(here, search_id, number)}
     return templates.TemplateResponse(request, "trial.html", context)
+
+
+def _reasons(here: Service, search: SearchOut) -> dict[str, int]:
+    """Why the first infeasible trials are so, and how many for each reason."""
+    found = list_trials(here, search.id, limit=LAST_TRIALS, state="infeasible").items
+    return dict(Counter(trial.failure.reason if trial.failure else "no reason was stored" for trial in found))
 
 
 def _parts(here: Service, profile_ids: list[str], model_id: str, dataset_id: str) -> dict[str, Any]:

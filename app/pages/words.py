@@ -51,6 +51,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
 
 
+def rate(per_second: float) -> str:
+    """Samples a second: whole numbers with commas, three digits below ten."""
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.3g}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """What a predicted latency may be, in brackets behind it; nothing when unknown."""
     if low is None or high is None:
@@ -96,6 +101,7 @@ FILTERS = {
     "reading": reading,
     "decimals": decimals,
     "milliseconds": milliseconds,
+    "rate": rate,
     "interval": interval,
     "duration": duration,
     "moment": moment,

@@ -12,13 +12,12 @@ pruned and the others are dense, and `floor` has what no choice goes below: of a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
 from app.search.options import Choice, Space
+from app.search.branches import TIE, in_blocks
 from app.search.price import Remembered
-from app.search.solve.chain import Chain, NotAChain
 from app.search.solve.coupled import CoupledProblem, Group, TwoSided
 from app.search.solve.values import Floats
 from costmodels.base import CostModel
@@ -106,7 +105,7 @@ def coupling(model: ModelSpec, space: Space, cost_model: CostModel, errors: Sequ
     ties = list(_ties(space, penalty=1.0 + most))
     fixed = (cost_model.overhead_ms,)
     problem, lowest = (
-        _in_blocks(CoupledProblem(groups=groups, layers=[*layers, *ties], fixed=fixed)) for layers in (estimate, floor)
+        in_blocks(CoupledProblem(groups=groups, layers=[*layers, *ties], fixed=fixed)) for layers in (estimate, floor)
     )
     return Coupling(
         space=space,
@@ -232,7 +231,7 @@ def _ties(space: Space, penalty: float) -> Iterator[TwoSided]:
             disagree = np.full((own + joint, 1 + joint), penalty)
             disagree[:own, 0] = 0.0
             disagree[own:, 1:][np.eye(joint, dtype=np.bool_)] = 0.0
-            yield _table(f"tie {layer}", disagree, writes=_alone(number, layer), reads=_shared(number))
+            yield _table(f"{TIE}{layer}", disagree, writes=_alone(number, layer), reads=_shared(number))
 
 
 def _table(
@@ -240,30 +239,6 @@ def _table(
 ) -> TwoSided:
     found = np.array(costs, dtype=np.float64)[None]
     return TwoSided(name=name, costs=found, errors=np.zeros((1, 1)), reads=reads, writes=writes)
-
-
-def _in_blocks(problem: CoupledProblem) -> CoupledProblem:
-    """The problem with blocks that make it a chain, where such are found: a layer with its tie, or a whole branch."""
-    touched = [name for one in problem.layers for name in {one.reads, one.writes} if name is not None]
-    tied = {one.writes for one in problem.layers if one.name.startswith("tie ")}
-    twice = {name for name in touched if touched.count(name) <= 2}
-    for within in (tied, tied | twice):
-        found = replace(problem, layers=_joined(problem.layers, within))
-        try:
-            Chain.of(found)
-        except NotAChain:
-            continue
-        return found
-    return problem
-
-
-def _joined(layers: Sequence[TwoSided], within: set[str | None]) -> list[TwoSided]:
-    """The layers, those of one block that share a group out of `within`."""
-    block = {one.name: one.name for one in layers}
-    for group in within:
-        members = {block[one.name] for one in layers if group in (one.reads, one.writes)}
-        block = {name: min(members) if now in members else now for name, now in block.items()}
-    return [replace(one, block=block[one.name]) for one in layers]
 
 
 def _sums(sides: Iterator[Sequence[Shift]] | Sequence[Sequence[Shift]]) -> set[Shift]:

@@ -27,6 +27,13 @@ def add(s: Session, *, project_id: str, search_id: str | None = None, kind: str,
     return row.id
 
 
+def newest(s: Session, search_id: str, kind: str) -> EventRecord | None:
+    """The last event of that kind in a search; None if there was none."""
+    query = select(Event).where(Event.search_id == search_id, Event.kind == kind).order_by(Event.id.desc()).limit(1)
+    row = s.scalars(query).one_or_none()
+    return None if row is None else record(EventRecord, row)
+
+
 def after(
     s: Session, project_id: str, *, search_id: str | None = None, after_id: int = 0, limit: int = 100
 ) -> list[EventRecord]:

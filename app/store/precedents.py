@@ -23,7 +23,7 @@ def spent(s: Session, search_id: str) -> dict[str, Any]:
     first, last = s.execute(
         select(func.min(_T.created_at), func.max(_T.finished_at)).where(_T.search_id == search_id)
     ).one()
-    ran = select(_T.recovery_steps, _T.report[_RUNS], _T.report["sample_passes"].as_integer())
+    ran = select(_T.recovery_steps, _T.report[_RUNS], _T.report["sample_passes"])
     rows = s.execute(ran.where(_T.search_id == search_id, _T.finished_at.is_not(None), _T.attempts > 0)).all()
     recoveries, passes = 0, [total for *_, total in rows]
     for steps, runs, _ in rows:

@@ -148,6 +148,8 @@ class SearchProgress:
     asked: int
     best_quality: float | None  # of pruned trials; higher is better
     first_asked_at: str | None
+    infeasible: int = 0
+    stopped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

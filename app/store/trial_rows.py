@@ -131,12 +131,13 @@ def _cost(row: Row[*tuple[Any, ...]]) -> TrialCost:
 
 
 def front_trials(s: Session, search_id: str, profile_id: str, metric: Metric) -> list[FrontTrial]:
-    """What a front on a profile shows of the complete trials and of the dense one, by number."""
+    """What a front on a profile shows of the complete and the stopped trials and of the dense one, by number."""
     t, c = tables.Trial, tables.TrialCost
+    wanted = or_(t.state.in_(("complete", "stopped")), t.role == "dense")
     query = (
         select(t.number, t.role, t.state, t.plan, t.files, t.shipped, *_COST)
         .join(c, c.trial_id == t.id)
-        .where(t.search_id == search_id, or_(t.state == "complete", t.role == "dense"), c.profile_id == profile_id)
+        .where(t.search_id == search_id, wanted, c.profile_id == profile_id)
     )
     best = _headlines(s, search_id, metric)
     measured = _latencies(s, search_id, profile_id)

@@ -177,9 +177,9 @@ def of_role(s: Session, search_id: str, role: str) -> StoredTrial | None:
 
 
 def for_front(s: Session, search_id: str, profile_id: str, metric: Metric = "accuracy") -> list[FrontTrial]:
-    """The complete trials that are priced on a profile, with their headline, and the dense one in any state; by number.
+    """The complete and the stopped trials priced on a profile, with their headline, and the dense one in any state.
 
-    Two queries, whatever the number of trials; of each, no more is read than a front shows.
+    By number. Three queries, whatever the number of trials; of each, no more is read than a front shows.
     """
     return front_trials(s, search_id, profile_id, metric)
 
@@ -201,6 +201,8 @@ def progress(s: Session, search_ids: Sequence[str]) -> dict[str, SearchProgress]
             _T.search_id,
             count.filter(state.in_(FINISHED)).label("done"),
             count.filter(state == "failed").label("failed"),
+            count.filter(state == "infeasible").label("infeasible"),
+            count.filter(state == "stopped").label("stopped"),
             count.label("asked"),
             best.label("best_quality"),
         )
@@ -217,6 +219,8 @@ def progress(s: Session, search_ids: Sequence[str]) -> dict[str, SearchProgress]
             asked=row.asked,
             best_quality=row.best_quality,
             first_asked_at=begun.get(row.search_id),
+            infeasible=row.infeasible,
+            stopped=row.stopped,
         )
         for row in s.execute(counts)
     }

@@ -24,7 +24,7 @@ from benchmarks.search.row import append, read, row_of
 from benchmarks.search.session import Session, Spent
 from benchmarks.search.tabular import joined
 from benchmarks.search.trained import Trained
-from benchmarks.search.worlds import SCALES, open_world
+from benchmarks.search.worlds import SCALES, Scale, open_world
 
 _EVALUATIONS: dict[Kind, int] = {"table": 200, "small": 100}
 
@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=int, help="recoveries a run, or evaluations on tables")
     parser.add_argument("--steps", type=int, help="of a recovery")
     parser.add_argument("--recovery-seeds", type=int, default=3, help="of the plans compared at the bands")
+    parser.add_argument("--device", default=Scale.device, help="of the catalogue; its prices are analytical")
+    parser.add_argument("--precision", default=Scale.precision)
     parser.add_argument("--calibration", type=int, help="samples of the error table and of one-shot losses")
     return parser
 
@@ -74,6 +76,8 @@ def _problems(chosen: argparse.Namespace) -> Iterator[tuple[Problem, Kind, int]]
         steps=chosen.steps if chosen.steps is not None else scale.steps,
         recoveries=chosen.budget or scale.recoveries,
         calibration=chosen.calibration or scale.calibration,
+        device=chosen.device,
+        precision=chosen.precision,
         recovery_seeds=tuple(range(chosen.recovery_seeds)),
     )
     world = open_world(chosen.what, scale, chosen.folder / chosen.what, chosen.shared)

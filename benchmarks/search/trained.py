@@ -2,7 +2,7 @@
 
 A plan with its recovery steps and seed is trained once and kept on disk; whoever asks for it again is charged as if it
 had been trained. Charged are the recovery, the batch-norm statistics after it and the validation images; the test
-images are the report's. Prices are those of Eyeriss v2, analytical: nobody has measured them on a chip.
+images are the report's. Prices are analytical, those of an accelerator of the catalogue: nobody has measured them.
 """
 
 import json
@@ -25,7 +25,7 @@ from app.search.options import Choice, Unit
 from app.search.price import cost_table, price_plan, remembered
 from app.search.space import space
 from benchmarks.search.problem import Floats, Gene, Plan, Point
-from benchmarks.search.worlds import DEVICE, Scale, World
+from benchmarks.search.worlds import Scale, World
 from costmodels.catalogue import accelerator_profile, cost_model
 from pruning.apply import pruned_in_place
 from pruning.errors import PruningError
@@ -45,12 +45,12 @@ class Trained:
     def __init__(self, world: World, scale: Scale, kept: Path) -> None:
         self.world, self.scale, self.kept = world, scale, kept
         kept.mkdir(parents=True, exist_ok=True)
-        self.name = f"{world.name}, {scale.steps} steps"
+        self.name = f"{world.name}, {scale.steps} steps, {scale.device}"
         self.bands: tuple[float, ...] = _BANDS
         self.targets: tuple[float, ...] = _BANDS + _BETWEEN
         self.recovery_seeds = scale.recovery_seeds
         self.calibration, self.whole = scale.calibration, 1.0
-        profile = accelerator_profile(DEVICE, 1, world.spec.precision)
+        profile = accelerator_profile(scale.device, 1, scale.precision)
         self.cost_models = remembered({"device": cost_model(profile, world.model)})
         self.space = space(world.model, world.spec, self.cost_models)
         self.prices = cost_table(world.model, self.space, self.cost_models)

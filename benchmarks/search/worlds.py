@@ -26,7 +26,6 @@ from pruning.trace import trace
 _CIFAR = Path("data") / "cifar10-jpeg"
 _FEW = {"train": 8000, "calibration": 512, "validation": 500, "test": 1000}
 _TASKS = {"digits": Task(), "resnet20": Task(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))}
-DEVICE = "eyeriss-v2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +37,8 @@ class Scale:
     recoveries: int = 18  # the budget, in sample-passes of one recovery and its measurement
     calibration: int = 256  # samples of the error table and of one-shot losses
     recovery_seeds: tuple[int, ...] = (0, 1, 2)
+    device: str = "eyeriss-v2"  # of the catalogue
+    precision: str = "int8"
 
 
 SCALES = {
@@ -68,7 +69,7 @@ def open_world(name: str, scale: Scale, folder: Path, shared: Path) -> World:
         model=name,
         dataset=name,
         profiles=("device",),
-        precision="int8",
+        precision=scale.precision,
         task=_TASKS[name],
         nm=("keep2of4", "keep1of4"),
         recovery=Recovery(steps=scale.steps, batch=scale.batch),

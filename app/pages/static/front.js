@@ -5,7 +5,6 @@
 const context = JSON.parse(document.getElementById("context").textContent);
 const plot = document.getElementById("plot");
 const zoom = document.getElementById("zoom");
-const thinned = document.getElementById("thinned");
 const MOST_DOTS = 20_000; // dominated trials drawn; of more, every second, third ... and the page says so
 const REST_MS = 400; // at least this long between two updates, and three times what the last one took
 
@@ -26,7 +25,7 @@ function dominated(front) {
   const aside = new Set(front.points.map((p) => p.number));
   const rest = front.trials.filter((t) => !aside.has(t.number) && t.role === "searched");
   const every = Math.ceil(rest.length / MOST_DOTS);
-  thinned.textContent = every > 1 ? ` (one in ${every} drawn)` : "";
+  document.getElementById("thinned").textContent = every > 1 ? ` (one in ${every} drawn)` : "";
   return every > 1 ? rest.filter((_, index) => index % every === 0) : rest;
 }
 
@@ -36,7 +35,9 @@ function label(p) {
     `<b>trial ${p.number}</b>`,
     `${reading(p.value, p.standard_error, p.metric)} validation`,
     p.test_value === null ? "" : `${reading(p.test_value, p.test_standard_error, p.metric)} test`,
-    `${Number(p.latency_ms.toPrecision(4))} ms${interval(p)} ${p.predicted ? "predicted" : "measured"}, ${percent(p.latency_share)} of dense`,
+    `${Number(p.latency_ms.toPrecision(4))} ms${interval(p)} predicted, ${percent(p.latency_share)} of dense`,
+    p.measured_ms === null ? "" : `${Number(p.measured_ms.toPrecision(4))} ± ${Number(p.measured_spread_ms.toPrecision(2))} ms measured`,
+    p.shipped ? `shipped ${p.shipped.at.slice(0, 10)}` : "",
     NAMES[p.role] ?? `${p.pruner}: ${patterns.join(", ") || "dense"}`,
   ].filter(Boolean).join("<br>");
 }
@@ -52,24 +53,46 @@ function scatter(name, points, marker, extra = {}) {
 
 function traces(front) {
   const leaf = colour("--leaf");
-  const drawn = [scatter("dominated", dominated(front), { color: colour("--quiet"), size: 7, opacity: 0.4 })];
+  const faint = front.stopped.filter((_, index) => index % Math.ceil(front.stopped.length / MOST_DOTS) === 0);
+  const drawn = [
+    scatter("lower fidelity", faint, { color: colour("--quiet"), size: 5, opacity: 0.25 }),
+    scatter("dominated", dominated(front), { color: colour("--quiet"), size: 7, opacity: 0.4 }),
+  ];
   for (const [key, symbol, tint] of [["dense", "x-thin", "--ink"], ["dense_recovered", "cross-thin", "--sky"]]) {
     const line = { color: colour(tint), width: 2.5 };
     if (front[key]) drawn.push(scatter(NAMES[key], [front[key]], { color: line.color, size: 11, symbol, line }));
   }
-  const symbol = front.points.map((p) => (p.predicted ? "circle-open" : "circle"));
   const error_y = { type: "data", array: front.points.map((p) => p.standard_error), thickness: 1, width: 0, color: leaf };
   const line = { color: leaf, width: 2 };
-  drawn.push(scatter("front", front.points, { color: leaf, size: 11, symbol, line: { width: 2 } }, { mode: "lines+markers", line, error_y }));
+  drawn.push(scatter("front", front.points, { color: leaf, size: 11, symbol: "circle-open", line: { width: 2 } }, { mode: "lines+markers", line, error_y }));
+  drawn.push(...measured(front, leaf), shipped(front));
   return drawn;
+}
+
+// Solid: where a trial was measured, tied to where it was predicted.
+function measured(front, leaf) {
+  const found = front.trials.filter((t) => t.measured_ms !== null);
+  const line = { color: leaf, width: 1, dash: "dot" };
+  const ties = {
+    type: "scatter", mode: "lines", name: "tie", line, hoverinfo: "skip", customdata: [], connectgaps: false,
+    x: found.flatMap((p) => [p.latency_ms, p.measured_ms, null]), y: found.flatMap((p) => [p.value, p.value, null]),
+  };
+  const error_x = { type: "data", array: found.map((p) => p.measured_spread_ms), thickness: 2, width: 0, color: leaf };
+  return [ties, scatter("measured", found, { color: leaf, size: 9 }, { x: found.map((p) => p.measured_ms), error_x })];
+}
+
+function shipped(front) {
+  const found = front.trials.filter((t) => t.shipped);
+  const stars = { mode: "text", text: found.map(() => "★"), textposition: "top center", hoverinfo: "skip", hovertemplate: null };
+  return scatter("shipped", found, {}, { ...stars, textfont: { color: colour("--gold"), size: 16 } });
 }
 
 // The same scales as the server's drawing: latency from 0, shares around what there is and never above 100 %, better up.
 function ranges(front) {
-  const all = [...front.trials, ...front.points];
+  const all = [...front.trials, ...front.points, ...front.stopped];
   const seen = zoomed && front.points.length ? front.points : all;
   const span = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
-  const [fastest, slowest] = span(seen.map((p) => p.latency_ms));
+  const [fastest, slowest] = span(seen.flatMap((p) => [p.latency_ms, p.measured_ms ?? p.latency_ms]));
   const [low, high] = span(seen.map((p) => p.value));
   const share = isShare(front.metric);
   const room = Math.max(high - low, share ? 0.02 : Math.abs(high) * 0.02, 1e-6) * 0.08;
@@ -164,7 +187,7 @@ async function update(stream) {
 function follow() {
   const stream = new EventSource(context.links.events);
   const news = () => update(stream);
-  for (const kind of ["phase", "progress", "trial", "search"]) stream.addEventListener(kind, news);
+  for (const kind of ["phase", "progress", "trial", "search", "measurement", "bound"]) stream.addEventListener(kind, news);
   stream.addEventListener("end", () => { stream.close(); news(); });
   stream.onopen = () => { say(""); news(); };
   stream.onerror = () => {

@@ -39,7 +39,7 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Picked:
-    """The columns that are used: what goes in, of which kind, and what comes out; and the classes, if they are named."""
+    """The columns that are used: what goes in, of which kind, and what comes out; classes, if they are named."""
 
     kind: str  # text, image or numbers
     content: tuple[str, ...]

@@ -90,7 +90,7 @@ def scores(problem: Trained, kind: ErrorTable = "oneshot") -> dict[str, Any]:
             with closing(run(_problem(problem, spec), InlineExecutor(Path(folder)))) as events:
                 return next(dict(event.document) for event in events if isinstance(event, ScoresReady))
 
-    return problem.remembered(f"scores-{kind}-{problem.calibration}", measure)
+    return problem.remembered(f"scores-{kind}-{problem.calibration}-{problem.scale.device}", measure)
 
 
 def _problem(problem: Trained, spec: SearchSpec) -> SearchProblem:

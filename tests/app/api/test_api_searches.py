@@ -33,7 +33,7 @@ def test_a_search_is_accepted_and_found_again(world: World) -> None:
     assert (search["state"], search["name"], search["spec"]["trials"], search["phase"]) == ("queued", "first", 5, None)
     assert search["progress"] == {
         "done": 0, "total": 7, "failed": 0, "best_accuracy": None, "seconds_left": None, "metric": "accuracy",
-        "best": None,
+        "best": None, "infeasible": 0, "stopped": 0,
     }  # fmt: skip
     assert answer.headers["location"] == search["links"]["self"] == f"{API}/searches/{search['id']}"
     assert world.http.get(answer.headers["location"]).json() == search
@@ -156,9 +156,12 @@ def test_a_vocabulary_that_the_models_embedding_lacks_is_found_at_once(world: Wo
     meta = {"classes": ["0", "1"], "input_shape": [8], "inputs": inputs, "tokenizer": {"kind": "words"}}
     for size, fits in ((41, False), (40, True)):
         with world.service.database.begin() as session:
-            models.set_ready(session, world.model, graph_digest=digest, weights_digest="2" * 64, spec=spec)
-            datasets.set_ready(session, world.dataset, meta=meta | {"vocabulary": size}, arrays_digest="6" * 64)
-        answer = submit(world)
+            mine = {"project_id": world.service.project_id, "name": "texts"}
+            model = models.add(session, **mine, upload_digest="5" * 64).id
+            models.set_ready(session, model, graph_digest=digest, weights_digest="2" * 64, spec=spec)
+            data = datasets.add(session, **mine, kind="text", upload_digest="7" * 64, options={}).id
+            datasets.set_ready(session, data, meta=meta | {"vocabulary": size}, arrays_digest="6" * 64)
+        answer = submit(world, model=model, dataset=data)
         if fits:
             assert answer.status_code == 202, answer.text
         else:
