@@ -115,11 +115,16 @@ def _on_http(_: Request, error: Exception) -> Response:
 
 def _on_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [_located(entry) for entry in error.errors()]
+    return problem_response(invalid(error.errors()))
+
+
+def invalid(entries: Sequence[Mapping[str, Any]]) -> Problem:
+    """What pydantic found wrong with a request, each entry located by its `loc` ("body", "query", ... first)."""
+    errors = [_located(entry) for entry in entries]
     first = errors[0]
     where = first.get("pointer", first.get("parameter"))
     detail = f"{where or 'body'}: {first['detail']}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
-    return problem_response(Problem(422, "invalid", detail, errors=errors))
+    return Problem(422, "invalid", detail, errors=errors)
 
 
 def _located(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -35,7 +35,7 @@ from app.api import (
 )
 from app.api.guard import BodyLimit, Guard, SecurityHeaders
 from app.api.service import API, open_service
-from app.pages import passport_views, profile_views
+from app.pages import fleet_views, material_views, new_search_views, passport_views, profile_views, trial_views
 from app.pages import views as pages
 from app.settings import Settings
 
@@ -109,7 +109,11 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(nouns)
     app.include_router(health.router)
     app.include_router(docs_page.router, include_in_schema=False)
+    app.include_router(new_search_views.router)  # before /searches/{id}
     app.include_router(pages.router)
+    app.include_router(trial_views.router)
+    app.include_router(fleet_views.router)
+    app.include_router(material_views.router)
     app.include_router(profile_views.router)
     app.include_router(passport_views.router)
     app.mount("/static", pages.STATIC, name="static")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.jobs.inline import InlineExecutor
 from app.jobs.perform import Report, TaskFunction, TaskTable
 from app.search.events import SpaceReady, TrialFinished
@@ -77,6 +79,7 @@ class _Clock:
 def main() -> None:
     """Print the seconds of both, and their ratio."""
     write = sys.stdout.write
+    torch.set_num_threads(1)  # as a trial has it
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make("digits", Path(), folder)

@@ -113,6 +113,7 @@ def _device(record: ProfileRecord, before: NetworkCost, after: NetworkCost) -> D
         after_ms=after.latency_ms,
         low_ms=after.low_ms,
         high_ms=after.high_ms,
+        throughput_per_s=1000 * (record.document or {}).get("batch", 1) / after.latency_ms,
         sources=dict(after.sources),
         derivations=dict(after.derivations),
     )

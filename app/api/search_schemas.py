@@ -158,6 +158,7 @@ class DeviceOut(BaseModel):
     after_ms: float
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
     high_ms: float | None
+    throughput_per_s: float = Field(description="samples a second at the predicted latency, one batch after another")
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]

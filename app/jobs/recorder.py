@@ -8,7 +8,8 @@ from typing import Any
 from app.jobs.lease import Lease, Session
 from app.jobs.patience import patiently
 from app.search import events as happened
-from app.search.trial import Failure, Trial
+from app.search.judging import headline_of
+from app.search.trial import Failure, Metric, Trial
 from app.store import artefacts, events, fronts, scores, searches, trials
 from app.store.blobs import ArtefactStore
 from app.store.records import SearchRecord
@@ -38,6 +39,7 @@ class Recorder:
     def __init__(self, lease: Lease, blobs: ArtefactStore, search: SearchRecord) -> None:
         self._lease, self._blobs, self._search = lease, blobs, search
         self._profiles: Sequence[str] = tuple(search.spec["profiles"])
+        self._metric = headline_of(search.spec).metric
 
     def store(self, event: happened.Event, keys: Keys | None = None) -> None:
         """Write one event; files are in the artefact store before a row names them. Scores need their keys."""
@@ -91,17 +93,17 @@ class Recorder:
             case happened.TrialsAsked(trials=asked):
                 trials.add_asked(s, search_id, asked)
                 for trial in asked:
-                    self._tell(s, "trial", _shown(trial))
+                    self._tell(s, "trial", _shown(trial, self._metric))
             case happened.TrialStarted(number=number, attempt=attempt):
                 trials.set_running(s, search_id, number, attempt)
                 self._tell(s, "trial", {"number": number, "state": "running", "attempt": attempt})
             case happened.TrialMeasured(trial=trial):
                 trials.measured(s, search_id, trial)
-                self._tell(s, "trial", _shown(trial))
+                self._tell(s, "trial", _shown(trial, self._metric))
             case happened.TrialsPromoted(trials=promoted):
                 trials.promote(s, search_id, promoted)
                 for trial in promoted:
-                    self._tell(s, "trial", _shown(trial))
+                    self._tell(s, "trial", _shown(trial, self._metric))
             case happened.SearchEnded(because=because, text=text):
                 self._tell(s, "ended", {"because": because, "text": text})
 
@@ -113,7 +115,7 @@ class Recorder:
             add_files(s, self._search.project_id, stored)
             trials.record(s, self._search.id, trial)
             fronts.update(s, self._search.id, self._profiles)
-            self._tell(s, "trial", _shown(trial))
+            self._tell(s, "trial", _shown(trial, self._metric))
 
         self._lease.write(write)
         drop_files(event.files)
@@ -145,14 +147,16 @@ def drop_files(files: Mapping[str, str]) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _shown(trial: Trial) -> dict[str, Any]:
+def _shown(trial: Trial, metric: Metric) -> dict[str, Any]:
     """What a page needs to draw the trial without asking again."""
-    accuracy = trial.value("accuracy", "validation")
+    found = trial.value(metric, "validation")
     return {
         "number": trial.number,
         "role": trial.role,
         "state": trial.state,
-        "accuracy": accuracy.value if accuracy else None,
+        "metric": metric,
+        "value": found.value if found else None,
+        "accuracy": found.value if found and metric == "accuracy" else None,
         "latency_ms": {cost.profile: cost.latency_ms for cost in trial.costs},
         "failure": asdict(trial.failure) if trial.failure else None,
     }

@@ -70,6 +70,8 @@ def front_svg(front: Mapping[str, Any], width: int = 860, height: int = 440) -> 
 
 def latency_title(front: Mapping[str, Any]) -> str:
     """The latency axis in words: what it is, and what it rests on."""
+    if measured_points(front):
+        return f"latency, ms at batch {front['batch']} (hollow: predicted, {basis(front)}; solid: measured)"
     return f"predicted latency, ms at batch {front['batch']} ({basis(front)})"
 
 

@@ -12,8 +12,8 @@ from fastapi.templating import Jinja2Templates
 from app.api.fronts import read_front
 from app.api.search_schemas import SearchOut
 from app.api.searches import get_search, list_searches
-from app.api.service import After, Here, Id, Number, Service
-from app.api.trials import get_trial, list_trials
+from app.api.service import After, Here, Id, Service
+from app.api.trials import list_trials
 from app.pages.figure import basis, front_svg, latency_title, measured_points
 from app.pages.words import FILTERS
 from app.store import datasets, models, profiles
@@ -64,13 +64,6 @@ def search_page(request: Request, here: Here, search_id: Id, profile: Profile = 
         **_parts(here, search.profiles, search.model, search.dataset),
     }
     return templates.TemplateResponse(request, "search.html", context)
-
-
-@router.get("/searches/{search_id}/trials/{number}")
-def trial_page(request: Request, here: Here, search_id: Id, number: Number) -> HTMLResponse:
-    """One trial: what was done to each layer, what it buys on each device, and its files."""
-    context = {"search": get_search(here, search_id), "trial": get_trial(here, search_id, number)}
-    return templates.TemplateResponse(request, "trial.html", context)
 
 
 def _reasons(here: Service, search: SearchOut) -> dict[str, int]:

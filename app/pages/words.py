@@ -51,6 +51,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
 
 
+def count(number: int | None) -> str:
+    """A whole number with commas; a dash when unknown."""
+    return "–" if number is None else f"{number:,}"
+
+
 def rate(per_second: float) -> str:
     """Samples a second: whole numbers with commas, three digits below ten."""
     return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.3g}"
@@ -101,6 +106,7 @@ FILTERS = {
     "reading": reading,
     "decimals": decimals,
     "milliseconds": milliseconds,
+    "count": count,
     "rate": rate,
     "interval": interval,
     "duration": duration,

@@ -1,35 +1,45 @@
 """The bound: what nothing in a space is predicted to beat, and how far from it the best trials are.
 
-The bound is the exact front of the additive table: its errors are sums of one-at-a-time divergences from the dense
-model before recovery, in nats. Trials recover and errors do not quite add up, so a trial may lie below what is
+Where prices add up it is the additive solver's, else that of coupled widths (`coupled_bound`). Both hold at exact
+prices: no plan's error, as the table adds it up, is below. These errors are divergences from the dense model before
+recovery, one option at a time, in nats. Trials recover and errors do not quite add up, so a trial may lie below what is
 predicted; a gap says what the table still promises, no more.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from app.search.candidates import candidates, weighted
+from app.search.coupling import coupled
 from app.search.front import pareto_front
-from app.search.terrain import Terrain
+from app.search.terrain import Floats, Terrain
 from app.search.trial import Trial
 
 GAPS = "gaps"  # in the bound's document, beside the profiles
-_POINTS = 200
+_POINTS = 400
+_SLACK = 1e-9  # of a latency: sums of floats in another order
 
 
 def bound(terrain: Terrain) -> dict[str, Any]:
-    """By profile the additive front: `[{"latency_ms", "error"}]`, from the fastest to the least error."""
-    table, document = terrain.prices.table, {}
-    for device, profile in enumerate(terrain.spec.profiles):
-        front = candidates(terrain.prices.space, weighted(table, {profile: 1.0}), terrain.errors).solve()
-        rows = np.unique(np.linspace(0, len(front) - 1, min(len(front), _POINTS)).round().astype(int))
-        overhead_ms = float(table.overhead_ms[device])
-        document[profile] = [
-            {"latency_ms": overhead_ms + float(front.costs[row]), "error": float(front.errors[row])} for row in rows
-        ]
-    return document
+    """By profile steps `[{"latency_ms", "error"}]`: from each latency to the next nothing is below its error."""
+    return {profile: _steps(terrain, profile) for profile in terrain.spec.profiles}
+
+
+def _steps(terrain: Terrain, profile: str) -> list[dict[str, float]]:
+    prices = terrain.prices
+    at: Callable[[Floats], Floats]
+    if coupled(prices.space) or prices.cost_models[profile].groups:
+        together = prices.couplings.front(profile, terrain.errors).bound
+        at, lowest_ms, highest_ms = together.at, together.lowest, together.highest
+    else:
+        fixed_ms = float(prices.table.overhead_ms[prices.table.profiles.index(profile)])
+        added = candidates(prices.space, weighted(prices.table, {profile: 1.0}), terrain.errors).bound(fixed_ms)
+        at, lowest_ms, highest_ms = added.at, float(added.costs[0]), float(added.costs[-1])
+    latencies_ms = np.linspace(lowest_ms, highest_ms, _POINTS)
+    errors = at(np.append(latencies_ms[1:] * (1 + _SLACK), highest_ms * (1 + _SLACK)))
+    return [{"latency_ms": float(x), "error": float(y)} for x, y in zip(latencies_ms, errors, strict=True)]
 
 
 def gaps(document: Mapping[str, Sequence[Mapping[str, float]]], trials: Sequence[Trial]) -> dict[str, Any]:

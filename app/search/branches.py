@@ -20,7 +20,8 @@ def in_blocks(problem: CoupledProblem) -> CoupledProblem:
     touched = [groups - tied for groups in map(_groups, close.blocks().values())]
     leading = [groups for groups in touched if len(groups) > 1]
     rings = {group for group in problem.widths if _on_a_ring(group, leading)}
-    inner = [set(), *({g for g in rings if _count(g, among) <= 2} for among in (touched, leading))]
+    few = {group for group in problem.widths if _count(group, leading) <= 2}
+    inner = (set[str](), {group for group in rings if _count(group, touched) <= 2}, rings & few, few)
     for found in (replace(problem, layers=_joined(problem.layers, tied | groups)) for groups in inner):
         try:
             Chain.of(found)

@@ -31,6 +31,11 @@ class CoupledBound:
     limits: Floats
     least: Floats
 
+    @property
+    def highest(self) -> float:
+        """From which cost on only the least error of all, `values[0]`, bounds; the first line is level."""
+        return max(self.lowest, float(((self.values[1:] - self.values[0]) / self.prices[1:]).max(initial=-np.inf)))
+
     def at(self, cost: npt.ArrayLike) -> Floats:
         """The error that no choice of at most this cost goes below; infinite where nothing is as cheap."""
         room = np.asarray(cost, dtype=np.float64)
@@ -44,9 +49,7 @@ class CoupledBound:
         """With what was proven at single limits."""
         limits = np.array([limit for limit, _ in solved])
         least = np.array([one.bound - _ROUNDING * abs(one.bound) for _, one in solved])
-        return replace(
-            self, limits=np.concatenate([self.limits, limits]), least=np.concatenate([self.least, least])
-        )
+        return replace(self, limits=np.concatenate([self.limits, limits]), least=np.concatenate([self.least, least]))
 
 
 def bound_of(problem: CoupledProblem, *, lines: int = _LINES) -> tuple[CoupledBound, list[dict[str, int]]]:

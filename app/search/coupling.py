@@ -1,4 +1,4 @@
-"""From a space to coupled widths: what a layer costs hangs on what is done to it and on how wide what it reads still is.
+"""From a space to coupled widths: a layer costs what its own option and the width of what it reads make it cost.
 
 The additive table (`price`) books what a layer gains from losing inputs on whoever loses them; here it stays where it
 is, in a table of two sides. A unit is a group, its options are the widths. Where the layers of a unit can be pruned
@@ -10,13 +10,13 @@ and layers whose prices a device does not add up. For these `problem` has an est
 pruned and the others are dense, and `floor` has what no choice goes below: of all other sides the cheapest.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.search.options import Choice, Space
 from app.search.branches import TIE, in_blocks
+from app.search.options import Choice, Space
 from app.search.price import Remembered
 from app.search.solve.coupled import CoupledProblem, Group, TwoSided
 from app.search.solve.values import Floats
@@ -102,7 +102,7 @@ def coupling(model: ModelSpec, space: Space, cost_model: CostModel, errors: Sequ
     groups = [Group(name=name, widths=len(error), errors=error) for name, error in lost.items()]
     estimate, floor = ([one for layer in model.layers for one in tables.of(layer, floor=low)] for low in (False, True))
     most = sum(float(one.costs.max()) for one in estimate)
-    ties = list(_ties(space, penalty=1.0 + most))
+    ties = list(_ties(space, penalty=2.0 * most))
     fixed = (cost_model.overhead_ms,)
     problem, lowest = (
         in_blocks(CoupledProblem(groups=groups, layers=[*layers, *ties], fixed=fixed)) for layers in (estimate, floor)
@@ -197,7 +197,9 @@ class _Tables:
             if layer.name not in group.layers:
                 continue
             members = [self.model.layer(name) for name in group.layers]
-            self.estimated[layer.name] = "its price depends on other layers" if len(members) > 1 else "its zeros count late"
+            self.estimated[layer.name] = (
+                "its price depends on other layers" if len(members) > 1 else "its zeros count late"
+            )
             ignored |= group.rule == "cluster_threshold"
             if group.rule == "parallel_max":
                 slowest = max(members, key=lambda one: self.cost_model.cost(one, one, Dense()).latency_ms)
@@ -241,7 +243,7 @@ def _table(
     return TwoSided(name=name, costs=found, errors=np.zeros((1, 1)), reads=reads, writes=writes)
 
 
-def _sums(sides: Iterator[Sequence[Shift]] | Sequence[Sequence[Shift]]) -> set[Shift]:
+def _sums(sides: Iterable[Sequence[Shift]]) -> set[Shift]:
     """All that several units can take away together."""
     reached = {_NOTHING}
     for levels in sides:

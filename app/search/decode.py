@@ -8,11 +8,13 @@ least error is found by an exact integer program (see `app.search.between`).
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from math import inf
 from typing import Any
 
 from app.search.between import within
 from app.search.candidates import candidates, weighted
 from app.search.coordinates import pruning_of, trusted
+from app.search.coupling import coupled
 from app.search.limits import Limits
 from app.search.options import Choice
 from app.search.price import price_plan
@@ -36,6 +38,7 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
     errors = trusted(coordinates, terrain)
     for limits in (terrain.limits.tightened(device, target_ms), terrain.limits):
         offers = (
+            _coupled(device, errors, limits, coordinates, terrain),
             _on_front(device, errors, limits, coordinates, terrain),
             _between(errors, limits, coordinates, terrain),
         )
@@ -61,6 +64,25 @@ def _best(offer: Iterator[Proposal], taken: Collection[str]) -> Proposal | None:
     if first is None or first.plan.digest not in taken:
         return first
     return next((proposal for proposal in offer if proposal.plan.digest not in taken), first)
+
+
+def _coupled(
+    device: str, errors: list[Floats], limits: Limits, coordinates: Mapping[str, Any], terrain: Terrain
+) -> Iterator[Proposal]:
+    """Where channels can go, the plans that keep a device's limit at exact prices; none if the first breaks another's.
+
+    Prices of units hang together there, and the additive table may be far off.
+    """
+    if not coupled(terrain.prices.space):
+        return
+    limit_ms = limits.by_profile_ms.get(device, inf)
+    offered = terrain.prices.couplings.offers(device, errors, limit_ms)
+    for number, choices in enumerate(offered):
+        proposal = priced(choices, coordinates, terrain)
+        if limits.hold(proposal.costs):
+            yield proposal
+        elif not number:
+            return
 
 
 def _on_front(

@@ -147,7 +147,7 @@ def _pruned(setting: Setting, assignment: Assignment, passes: Passes, report: Re
         report(solved, f"solved layer {layer.name}")
     config = recovery_config(spec, assignment.recovery_steps, setting.net.document, setting.judge.judged)
     shuffled = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
-    batches = passes.of(Prefetched(shuffled), each=3)
+    batches = passes.of(Prefetched(shuffled), each=4 if config.distil else 3)  # the teacher answers too
     recovery = RecoveryRun(batches=batches, loss=setting.judge.loss, config=config, seed=assignment.seed)
     for step in run.recover(recovery):
         if step.step % 10 == 0:

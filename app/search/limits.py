@@ -5,10 +5,12 @@ Impossible limits are answered here, from prices alone, before anything is score
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 from app.search.between import within
 from app.search.candidates import weighted
+from app.search.coupled_front import Couplings
 from app.search.errors import SearchFailed
 from app.search.options import Choice, Space
 from app.search.price import CostTable, ReachableRange, price_plan
@@ -60,6 +62,11 @@ class Prices:
     table: CostTable
     cost_models: Mapping[str, CostModel]
     reachable: Mapping[str, ReachableRange]
+
+    @cached_property
+    def couplings(self) -> Couplings:
+        """The exact prices on each device, in tables of two sides."""
+        return Couplings(self.model, self.space, self.cost_models)
 
     def keeping(self, limits: Limits) -> tuple[Choice, ...]:
         """Choices that keep all limits at once.

@@ -5,6 +5,7 @@
 const context = JSON.parse(document.getElementById("context").textContent);
 const plot = document.getElementById("plot");
 const zoom = document.getElementById("zoom");
+const thinned = document.getElementById("thinned");
 const MOST_DOTS = 20_000; // dominated trials drawn; of more, every second, third ... and the page says so
 const REST_MS = 400; // at least this long between two updates, and three times what the last one took
 
@@ -25,7 +26,7 @@ function dominated(front) {
   const aside = new Set(front.points.map((p) => p.number));
   const rest = front.trials.filter((t) => !aside.has(t.number) && t.role === "searched");
   const every = Math.ceil(rest.length / MOST_DOTS);
-  document.getElementById("thinned").textContent = every > 1 ? ` (one in ${every} drawn)` : "";
+  thinned.textContent = every > 1 ? `Of dominated trials one in ${every} is drawn.` : "";
   return every > 1 ? rest.filter((_, index) => index % every === 0) : rest;
 }
 

@@ -1,13 +1,14 @@
 """Searches in every state, as rows: two devices, dense trials, a front, dominated, failed and waiting trials."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from app.search.bound import GAPS
 from app.search.price import price_plan
-from app.search.trial import Failure, Trial, TrialCost
+from app.search.trial import Failure, Measurement, Trial, TrialCost
 from app.settings import Settings
 from app.store import fronts, profiles, searches, trials
 from costmodels.catalogue import accelerator_profile, cost_model
@@ -25,6 +26,11 @@ from tests.app.api.world import (
 )
 
 ACCELERATOR = "eyeriss-v2"
+GAP = {"number": 3, "latency_ms": 2.1, "loss": 0.31, "predicted_loss": 0.25, "gap": 0.06}
+ESTIMATE = {
+    "seconds": {"p10": 60.0, "p50": 120.0, "p90": 240.0}, "trials": 24, "recoveries": 25, "sample_passes": 120_000,
+    "notes": ["The time rests on an assumed rate."], "ends_by": "trials", "basis": "assumed",
+}  # fmt: skip
 HOSTILE = "\"><script>alert('x')</script>{{7*7}}<img src=x onerror=alert(1)>&amp;"
 
 
@@ -103,6 +109,23 @@ class Pages:
         self.end(made)
         return made
 
+    def explored(self, **changes: Any) -> str:
+        """A finished search with all that may be said of one: measured, shipped, stopped and infeasible trials,
+        the gap to the bound, why it ended, and what was predicted of it."""
+        made = self.running(**changes)
+        small = self.trial(5, plan(5), 0.6).evolve(state="stopped", failure=None)
+        slow = self.failed_trial(6, "the loss became NaN at step 3").evolve(state="infeasible")
+        self.record(made, [*self.some_trials(), small, slow, replace(slow, number=7)])
+        bound = {self.world.profile: [{"latency_ms": 2.0, "error": 0.05}], GAPS: {self.world.profile: [GAP]}}
+        with self.world.service.database.begin() as session:
+            searches.set_bound(session, made, bound)
+            searches.set_estimate(session, made, ESTIMATE)
+            trials.add_measurements(session, made, 3, [timed(self.world.profile), lab_reading()])
+            trials.set_shipped(session, made, 3, {"at": "2026-08-01T10:00:00+00:00", "note": "in release 7"})
+            self.world.tell(session, made, "ended", {"because": "trials", "text": "all 24 trials have been run"})
+        self.end(made)
+        return made
+
     def some_trials(self) -> list[Trial]:
         """The five trials of the API's world, priced on both devices."""
         return [self.trial(n, plan, accuracy) for n, (plan, accuracy) in enumerate(plans_and_accuracies())]
@@ -123,6 +146,28 @@ class Pages:
         prices = cost_model(accelerator_profile(ACCELERATOR, 64, "int8"), MODEL, ("batch", "precision", "coverage"))
         (cost,) = price_plan(MODEL, plan, {self.modelled: prices})
         return cost
+
+
+def timed(profile: str) -> Measurement:
+    """What `verify` measured of trial 3, beside its prediction."""
+    origin = {
+        "by": "verify", "backend": "onnxruntime", "runtime": "onnxruntime 1.20", "device": "board", "batch": 1,
+        "threads": 1, "statistic": "median", "std_ms": 0.05, "median_ms": 1.75, "dense_ms": 5.25, "dense_std_ms": 0.1,
+        "warning": "the clock was not steady",
+    }  # fmt: skip
+    return Measurement(
+        metric="latency_ms", value=1.75, standard_error=0.01, samples=40, seed=3, fidelity=200, profile=profile,
+        origin=origin,
+    )  # fmt: skip
+
+
+def lab_reading() -> Measurement:
+    """What a team measured of trial 3 by itself, with a name that would like to be markup."""
+    origin = {"by": "post", "at": "2026-08-01T09:00:00+00:00", "device": HOSTILE, "note": "by the lab"}
+    return Measurement(
+        metric="accuracy", value=0.885, standard_error=0.004, samples=5000, seed=3, fidelity=200, split="test",
+        origin=origin,
+    )  # fmt: skip
 
 
 def plan(number: int) -> PruningPlan:

@@ -260,7 +260,7 @@ def test_very_many_trials_are_drawn_under_the_policy(
     assert "unsafe-eval" not in policy
     opened.until("document.getElementById('plot').dataset.trials > 1000")
     assert opened.page.locator("#plot .trace.scatter").first.locator(".point").count() == dots
-    assert opened.page.locator("#thinned").inner_text() == ("" if count == dots else " (one in 3 drawn)")
+    assert opened.page.locator("#thinned").inner_text() == ("" if count == dots else "Of dominated trials one in 3 is drawn.")
 
 
 def test_without_javascript_the_figure_and_the_tables_are_there(service: Service, tab: Callable[..., Tab]) -> None:

@@ -12,7 +12,7 @@ from tests.app.search.test_decode import SMALL, TINY
 def test_no_plan_of_a_small_space_is_below_the_bound() -> None:
     points = bound(TINY)["cpu"]
     for choices in product(*(range(len(unit.options)) for unit in TINY.prices.space.units)):
-        latency_ms = float(TINY.prices.table.total(choices)[0])
+        latency_ms = TINY.prices.couplings.exact_ms("cpu", choices)
         error = sum(float(e[i]) for e, i in zip(TINY.errors, choices, strict=True))
         within = [point["error"] for point in points if point["latency_ms"] <= latency_ms * (1 + 1e-9)]
         assert min(within) <= error + 1e-9
