@@ -30,7 +30,7 @@ from pruning.layers import ModelSpec
 
 DEVICES = ("eyeriss-v2", "server-cpu-sparse", "arm-ethos-u55-128", "phone-cpu-xnnpack", "nvidia-a100")
 Found = tuple[Mapping[str, Any], Mapping[str, str | Path]]
-TRIALS, STEPS, ROUNDS = 8, 60, 2
+TRIALS, STEPS, ROUNDS = 24, 60, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def main() -> None:
                 chosen = {key: prices[key] for key in DEVICES[:count]}
                 taken.append(search(model, files, chosen, folder / f"{turn}-{count}"))
     write(
-        f"{TRIALS} trials of {STEPS} steps on the digits, {ROUNDS} rounds by turns, best of each; processor seconds\n"
+        f"{TRIALS} trials of {STEPS} steps on the digits, {ROUNDS} round(s) by turns, best of each; processor seconds\n"
     )
     best = {count: min(taken, key=lambda one: one.whole_s) for count, taken in found.items()}
     for count, one in best.items():

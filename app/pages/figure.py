@@ -109,8 +109,7 @@ def _frame(x: Axis, y: Axis, front: Mapping[str, Any], height: int) -> Markup:
         '<text x="{0}" y="{3}" text-anchor="middle">{4:.6g}</text>'
     )
     row = Markup(
-        '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
-        '<text x="{3}" y="{4}" text-anchor="end">{5}</text>'
+        '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}" text-anchor="end">{5}</text>'
     )
     title = Markup('<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>')
     upright = Markup('<text class="title" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>')
@@ -142,7 +141,9 @@ def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     """Dominated trials are one path of dots of no length: ten thousand of them stay one light element."""
     aside = {p["number"] for p in front["points"]} | {front[key]["number"] for key, _ in BASELINES if front.get(key)}
     dominated = [t for t in front["trials"] if t["number"] not in aside]
-    marks = [_dots(kind, found, x, y) for kind, found in (("stopped", front.get("stopped", ())), ("dominated", dominated))]
+    marks = [
+        _dots(kind, found, x, y) for kind, found in (("stopped", front.get("stopped", ())), ("dominated", dominated))
+    ]
     for key, mark in BASELINES:
         if point := front.get(key):
             text = Markup('<text class="baseline {}" x="{}" y="{}" text-anchor="middle">{}</text>')

@@ -19,6 +19,7 @@ from app.search.trial import Trial
 
 GAPS = "gaps"  # in the bound's document, beside the profiles
 _POINTS = 400
+_LIMITS = 16  # that are solved for where prices hang together; lines bound in between
 _SLACK = 1e-9  # of a latency: sums of floats in another order
 
 
@@ -31,7 +32,7 @@ def _steps(terrain: Terrain, profile: str) -> list[dict[str, float]]:
     prices = terrain.prices
     at: Callable[[Floats], Floats]
     if coupled(prices.space) or prices.cost_models[profile].groups:
-        together = prices.couplings.front(profile, terrain.errors).bound
+        together = prices.couplings.front(profile, terrain.errors, limits=_LIMITS).bound
         at, lowest_ms, highest_ms = together.at, together.lowest, together.highest
     else:
         fixed_ms = float(prices.table.overhead_ms[prices.table.profiles.index(profile)])

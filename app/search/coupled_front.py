@@ -90,9 +90,10 @@ class Couplings:
         """What a plan costs on a device."""
         return network_cost(self.model, self.space.plan(choices, ""), self.cost_models[profile]).latency_ms
 
-    def front(self, profile: str, errors: Sequence[Floats]) -> CoupledFront:
+    def front(self, profile: str, errors: Sequence[Floats], *, limits: int = LIMITS) -> CoupledFront:
         """The front on a device."""
-        return coupled_front(self.on(profile, errors), lambda choices: self.exact_ms(profile, choices))
+        found = self.on(profile, errors)
+        return coupled_front(found, lambda choices: self.exact_ms(profile, choices), limits=limits)
 
     def offers(self, profile: str, errors: Sequence[Floats], limit_ms: float) -> Iterator[list[Choice]]:
         """A few plans that keep a limit on a device, from the least error up; the first is the best there is.

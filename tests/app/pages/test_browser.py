@@ -260,7 +260,9 @@ def test_very_many_trials_are_drawn_under_the_policy(
     assert "unsafe-eval" not in policy
     opened.until("document.getElementById('plot').dataset.trials > 1000")
     assert opened.page.locator("#plot .trace.scatter").first.locator(".point").count() == dots
-    assert opened.page.locator("#thinned").inner_text() == ("" if count == dots else "Of dominated trials one in 3 is drawn.")
+    assert opened.page.locator("#thinned").inner_text() == (
+        "" if count == dots else "Of dominated trials one in 3 is drawn."
+    )
 
 
 def test_without_javascript_the_figure_and_the_tables_are_there(service: Service, tab: Callable[..., Tab]) -> None:
@@ -297,16 +299,21 @@ def test_everybody_can_read_it(service: Service, tab: Callable[..., Tab], scheme
     """No serious finding of axe, and nothing wider than the window, on any page in any state."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
     pages = service.pages
-    done, live = pages.finished(), pages.running()
+    done, live = pages.explored(), pages.running()
     pages.record(live, pages.some_trials()[:3])
     opened = tab(f"{service.url}/searches", color_scheme=scheme)
     opened.page.set_viewport_size({"width": width, "height": 900})
     trials = (f"/{done}/trials/3", f"/{done}/trials/5")
+    limits = "&".join(f"profile={profile}&share=100&ms=&least=" for profile in pages.profiles)
+    forms = (f"/searches/{done}/fleet?{limits}", "/searches/new", f"/searches/new?like={done}")
+    material = ("/models", f"/models/{pages.world.model}", "/datasets")
     searches = ("", f"/{done}", f"/{done}?profile={pages.modelled}", f"/{live}", *trials)
     fits = (f"/profiles/{profile}?model={pages.world.model}" for profile in (*pages.profiles, pages.ambiguous()))
-    for path in (*(f"/searches{path}" for path in searches), "/profiles", *fits):
+    for path in (*(f"/searches{path}" for path in searches), "/profiles", *forms, *material, *fits):
         opened.page.goto(f"{service.url}{path}")
-        if path.startswith("/searches/") and "trials" not in path:
+        for details in opened.page.locator("details:not([open]):not(#trials) > summary").all():
+            details.click()
+        if path in [f"/searches{search}" for search in searches if search and "trials" not in search]:
             opened.until("document.getElementById('plot').dataset.trials > 0")
             opened.page.locator("#trials summary").click()
         found = axe.run(opened.page).response["violations"]

@@ -92,9 +92,23 @@ def test_better_is_up_also_where_it_is_lower_and_values_are_no_shares() -> None:
 
 
 def test_measured_points_are_solid() -> None:
-    svg = front_svg(front(points=[point(2, 1.0, 0.8, predicted=False)]))
-    assert len(elements(svg, "circle", "measured")) == 1
-    assert not elements(svg, "circle", "predicted")
+    made = point(2, 1.0, 0.8, measured_ms=5.5, measured_spread_ms=0.5, shipped={"at": "now"})
+    svg = front_svg(front(points=[made], trials=[made, point(3, 2.0, 0.7)]))
+    (hollow,), (solid,) = elements(svg, "circle", "predicted"), elements(svg, "circle", "measured")
+    assert float(hollow.get("cx") or 0) < float(solid.get("cx") or 0) < 860
+    assert hollow.get("cy") == solid.get("cy")
+    (spread,) = elements(svg, "line", "spread")
+    assert float(spread.get("x1") or 0) < float(solid.get("cx") or 0) < float(spread.get("x2") or 0)
+    assert len(elements(svg, "text", "shipped")) == 1
+    assert "solid: measured" in latency_title(front(trials=[made]))
+
+
+def test_trials_of_a_lower_fidelity_are_fainter_dots_of_their_own() -> None:
+    svg = front_svg(front(stopped=[point(7, 9.0, 0.3), point(8, 1.0, 0.4)]))
+    (dots,) = elements(svg, "path", "stopped")
+    assert (dots.get("d") or "").count("M") == 2
+    (dominated,) = elements(svg, "path", "dominated")
+    assert (dominated.get("d") or "").count("M") == 1
 
 
 def test_an_empty_front_says_so() -> None:

@@ -84,7 +84,9 @@ def send(pages: Pages, typed: dict[str, Any], wish: str = "start") -> Any:
     return pages.world.http.post("/searches/new", data=typed | {"do": wish}, follow_redirects=False)
 
 
-@pytest.mark.parametrize("spec", [PLAIN, RICH, replace(RICH, post=(Post(kind="int8"),), recovery=Recovery(epochs=2.5), rungs=())])
+@pytest.mark.parametrize(
+    "spec", [PLAIN, RICH, replace(RICH, post=(Post(kind="int8"),), recovery=Recovery(epochs=2.5), rungs=())]
+)
 def test_a_spec_comes_back_from_its_fields(spec: SearchSpec) -> None:
     assert TypeAdapter(SearchSpec).validate_python(body_of(typed_of(spec.to_json()))) == spec
 

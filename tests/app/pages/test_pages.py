@@ -57,8 +57,9 @@ def test_the_table_is_the_front_of_the_json(pages: Pages, device: int) -> None:
         assert float(row[1].split()[0]) == pytest.approx(p["latency_ms"], rel=0.006)
         assert row[1].split()[1] == interval(p["low_ms"], p["high_ms"]) != ""
         assert row[2] == f"{100 * p['latency_share']:.1f}%"
-        assert row[3] == plus_minus(p["value"], p["standard_error"])
-        assert row[4] == plus_minus(p["test_value"], p["test_standard_error"])
+        assert float(row[3].replace(",", "")) == pytest.approx(p["throughput_per_s"], rel=0.01)
+        assert row[4] == plus_minus(p["value"], p["standard_error"])
+        assert row[5] == plus_minus(p["test_value"], p["test_standard_error"])
     for link in (p["files"]["weights"] for p in points):
         assert f'href="{link}"' in page
 
@@ -90,8 +91,50 @@ def test_a_modelled_device_is_marked_and_a_measured_one_is_not_called_measured_l
     assert '<span class="chip modelled">analytical</span>' in modelled
     measured = pages.html(f"/searches/{search}")
     assert "predicted latency, ms at batch 1 (from a measured profile)" in measured
-    assert "front, measured latency" not in measured
+    assert "the same trial, measured" not in measured
     assert measured.count('class="chip modelled"') == 1
+
+
+def test_measured_stands_beside_predicted_and_what_did_not_get_far_is_counted(pages: Pages) -> None:
+    search = pages.explored()
+    front = pages.json(f"/searches/{search}/front")
+    (point,) = [p for p in front["points"] if p["number"] == 3]
+    assert (point["measured_ms"], point["measured_spread_ms"]) == (1.75, 0.05)
+    assert point["throughput_per_s"] == pytest.approx(1000 / point["latency_ms"])
+    assert [(p["number"], p["fidelity"]) for p in front["stopped"]] == [(5, 200)]
+    assert 5 not in [p["number"] for p in front["trials"]]
+    page = pages.html(f"/searches/{search}")
+    (row,) = [row for row in Table(page, "front-rows") if row[0] == "★ 3"]
+    assert float(row[1].split()[0]) == pytest.approx(point["latency_ms"], rel=0.006)
+    assert row[2] == "1.75 ± 0.05"
+    assert page.count('class="measured"') == 2 and page.count('<text class="shipped"') == 1  # the other is the legend's
+    assert "the same trial, measured" in page and "1 ended at a lower fidelity" in page
+    assert "<b>2</b> infeasible" in page and "<b>1</b> stopped early" in page
+    assert "2 trials: the loss became NaN at step 3" in page
+    other = pages.json(f"/searches/{search}/front?profile={pages.modelled}")
+    assert all(p["measured_ms"] is None for p in other["trials"])
+
+
+def test_the_bound_the_end_and_the_estimate_are_said(pages: Pages) -> None:
+    search = pages.explored()
+    page = pages.html(f"/searches/{search}")
+    assert "all 24 trials have been run" in page
+    _, gap = Table(page, "gaps")
+    assert gap == ["3", "2.1", "0.3100", "0.2500", "+0.0600"]
+    assert "is predicted to beat" in page
+    _, time, trials, *_ = Table(page, "estimate")
+    assert time[1] == "2 min (60 s – 4 min)" and trials == ["trials", "24", "8"]
+    assert 'id="gaps"' not in pages.html(f"/searches/{search}?profile={pages.modelled}")
+    assert pages.json(f"/searches/{search}")["ending"]["because"] == "trials"
+
+
+def test_before_its_end_a_search_says_the_bound_alone(pages: Pages) -> None:
+    search = pages.running()
+    with pages.world.service.database.begin() as session:
+        searches.set_bound(session, search, {pages.world.profile: [{"latency_ms": 2.0, "error": 0.05}]})
+        pages.world.tell(session, search, "ended", {"because": "trials", "text": "all 24 trials have been run"})
+    page = pages.html(f"/searches/{search}")
+    assert "predicted to lose less than 0.05" in page and "all 24 trials" not in page
 
 
 def test_a_search_without_trials(pages: Pages) -> None:
