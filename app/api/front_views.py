@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.api.search_schemas import CalibrationNote, FrontOut, GapOut, LimitOut, PointOut
+from app.api.front_schemas import CalibrationNote, FrontOut, GapOut, LimitOut, PointOut
 from app.api.search_views import file_links, judged, pattern_counts
 from app.search.judging import headline_of
 from app.search.trial import Measurement, TrialState
@@ -88,7 +88,7 @@ def _points(search: SearchRecord, trials: Sequence[FrontTrial], batch: int, stat
     ]
 
 
-def _measured(found: Measurement | None, batch: int) -> dict[str, float | None]:
+def _measured(found: Measurement | None, batch: int) -> dict[str, Any]:
     """A measured latency; one of another batch size than the profile's stands beside no prediction of it."""
     if found is None or found.origin.get("batch", batch) != batch:
         return {"measured_ms": None, "measured_spread_ms": None}

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.csvtext import csv_text
+from app.api.front_schemas import FrontOut
 from app.api.front_views import front_out
-from app.api.search_schemas import FrontOut
 from app.api.service import Here, Id, Service
 from app.api.uploads import safe_filename
 from app.errors import Problem

@@ -141,9 +141,7 @@ def _marks(front: Mapping[str, Any], x: Axis, y: Axis) -> Markup:
     """Dominated trials are one path of dots of no length: ten thousand of them stay one light element."""
     aside = {p["number"] for p in front["points"]} | {front[key]["number"] for key, _ in BASELINES if front.get(key)}
     dominated = [t for t in front["trials"] if t["number"] not in aside]
-    marks = [
-        _dots(kind, found, x, y) for kind, found in (("stopped", front.get("stopped", ())), ("dominated", dominated))
-    ]
+    marks = [_dots("stopped", front.get("stopped", ()), x, y), _dots("dominated", dominated, x, y)]
     for key, mark in BASELINES:
         if point := front.get(key):
             text = Markup('<text class="baseline {}" x="{}" y="{}" text-anchor="middle">{}</text>')
@@ -163,8 +161,8 @@ def _dots(kind: str, found: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> Ma
 def _point(p: Mapping[str, Any], metric: str, x: Axis, y: Axis) -> Markup:
     error = p.get("standard_error") or 0.0
     low, high = max(p["value"] - error, y.low), min(p["value"] + error, y.high)
-    said = f"trial {p['number']}: {reading(p['value'], metric)} at {milliseconds(p['latency_ms'])} ms"
-    said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip() + " predicted"
+    said = f"trial {p['number']}: {reading(p['value'], metric)} at {milliseconds(p['latency_ms'])} ms predicted"
+    said = f"{said} {interval(p.get('low_ms'), p.get('high_ms'))}".strip()
     return Markup(
         '<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><a href="{page}" aria-label="{said}">'
         '<circle class="predicted" cx="{x}" cy="{y}" r="5"><title>{said}</title></circle></a>'

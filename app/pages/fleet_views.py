@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from app.api.fleet import cover_fleet, get_fleet
 from app.api.profiles import get_profile
@@ -21,7 +21,20 @@ from app.pages.words import is_share
 from app.search.judging import Headline, headline_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-_Texts = Annotated[list[Annotated[str, Query(max_length=64)]] | None, Query(max_length=64)]
+Short = Annotated[str, Field(max_length=64)]
+Column = Annotated[list[Short], Field(max_length=64)]
+
+
+class FleetQuery(BaseModel):
+    """The address of the page: what counts as 1, and a column for each field of the limits."""
+
+    by: Literal["dense", "limit"] = "dense"
+    profile: Column = []
+    share: Column = []
+    ms: Column = []
+    least: Column = []
+    k: Short = ""
+    objective: Literal["mean", "min"] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,36 +50,25 @@ class Wish:
 
 
 @router.get("/searches/{search_id}/fleet")
-def fleet_page(
-    request: Request,
-    here: Here,
-    search_id: Id,
-    by: Literal["dense", "limit"] = "dense",
-    profile: _Texts = None,
-    share: _Texts = None,
-    ms: _Texts = None,
-    least: _Texts = None,
-    k: Annotated[str, Query(max_length=10)] = "",
-    objective: Literal["mean", "min"] = "mean",
-) -> HTMLResponse:
+def fleet_page(request: Request, here: Here, search_id: Id, query: Annotated[FleetQuery, Query()]) -> HTMLResponse:
     """The front of the worst device; with limits also the trials that meet them. An address that can be sent around."""
     search = get_search(here, search_id)
-    fleet, said = _fleet(here, search_id, by)
+    fleet, said = _fleet(here, search_id, query.by)
     dense, _ = _fleet(here, search_id, "dense")
-    rows = [row or [] for row in (profile, share, ms, least)]
+    rows = (query.profile, query.share, query.ms, query.least)
     wishes = list(_wishes(here, dense, rows)) if dense else []
-    cover, wrong = _cover(here, search, wishes, {"k": k, "objective": objective}) if profile else (None, "")
+    options = {"k": query.k, "objective": query.objective}
+    cover, wrong = _cover(here, search, wishes, options) if query.profile else (None, "")
     context: dict[str, Any] = {
         "search": search,
         "metric": search.progress.metric,
         "headline": headline_of(search.spec),
         "fleet": fleet,
-        "by": by,
+        "by": query.by,
         "said": said,
         "wishes": wishes,
         "names": {wish.profile: wish.name for wish in wishes},
-        "k": k,
-        "objective": objective,
+        **options,
         "cover": cover,
         "wrong": wrong,
     }

@@ -21,8 +21,9 @@ from app.api.schemas import DatasetOut, ModelOut, ModelSummary, ProfileSummary
 from app.api.searches import get_search, list_searches, submit_search
 from app.api.service import Here, Service
 from app.errors import Problem, invalid
-from app.pages.search_form import FIELDS, Typed, body_of, places, typed_of
+from app.pages.search_form import FIELDS, Typed, body_of, limits_of, places, typed_of
 from app.pages.views import templates
+from app.search.judging import headline_of
 from app.search.spec import SearchSpec
 from app.store.errors import NotFound
 
@@ -40,6 +41,7 @@ class Filled:
 
     typed: Typed
     wrong: Mapping[str, list[str]] = field(default_factory=dict)
+    spec: SearchSpec | None = None  # which the estimate is of
     estimate: EstimateOut | None = None
 
 
@@ -70,7 +72,7 @@ def new_search(request: Request, here: Here, typed: Annotated[Typed, Depends(_ty
     try:
         spec = _spec(typed)
         if wish == "estimate":
-            return _page(request, here, Filled(typed=typed, estimate=estimate_search(here, spec)))
+            return _page(request, here, Filled(typed=typed, spec=spec, estimate=estimate_search(here, spec)))
         made = submit_search(here, Response(), spec, _idempotency_key(typed, spec))
     except Problem as problem:
         return _page(request, here, Filled(typed=typed, wrong=places(typed, problem)))
@@ -83,6 +85,10 @@ def _spec(typed: Typed) -> SearchSpec:
     Raises:
         Problem: 422 with a pointer to each mistake.
     """
+    for index, (profile, _) in enumerate(limits_of(typed)):
+        if profile not in typed.get("profiles", ()):
+            detail = "This device has a limit but is not ticked: tick it, or clear its limit."
+            raise Problem(422, "not_ticked", detail, pointer=f"/limits/{index}")
     try:
         return _SPEC.validate_python(body_of(typed))
     except ValidationError as error:
@@ -116,6 +122,7 @@ def _page(request: Request, here: Service, form: Filled) -> HTMLResponse:
         "typed": typed,
         "wrong": {**form.wrong, **({"model": [missing]} if missing and "model" not in form.wrong else {})},
         "estimate": form.estimate,
+        "headline": headline_of(form.spec.to_json()) if form.spec else None,
         "words": {one.name: one.words for one in FIELDS if one.words},
         "models": models,
         "datasets": datasets,

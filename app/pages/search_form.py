@@ -65,7 +65,7 @@ POST = ("post.kind", "post.bits", "post.dim")  # one at most: each says how weig
 
 
 def typed_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The texts that a spec's JSON puts into the fields. Extensions and pinned calibrations are of that search alone."""
+    """The texts that a spec's JSON puts into the fields, but for its extensions and pinned calibrations."""
     typed = {field.name: _shown(field, _at(spec, field.path)) for field in FIELDS}
     for post in spec.get("post", ()):
         typed |= {name: [str(value)] for name in POST if (value := post.get(name.removeprefix("post."))) is not None}
@@ -87,13 +87,13 @@ def body_of(typed: Typed) -> dict[str, Any]:
             place[last] = value
     post = filled({name.removeprefix("post."): (typed.get(name) or [""])[0] for name in POST})
     body["post"] = [post] if "kind" in post else []
-    body["limits"] = [limit for _, limit in _limits(typed)]
+    body["limits"] = [limit for _, limit in limits_of(typed)]
     return body
 
 
 def places(typed: Typed, problem: Problem) -> dict[str, list[str]]:
     """The field that each mistake belongs to, "" where there is none, and what is said of it there."""
-    rows = [f"limit {profile}" for profile, _ in _limits(typed)]
+    rows = [f"limit {profile}" for profile, _ in limits_of(typed)]
     found: dict[str, list[str]] = {}
     for error in problem.errors or [{"pointer": "", "detail": problem.detail}]:
         path = [part.replace("~1", "/").replace("~0", "~") for part in error.get("pointer", "").split("/")[1:]]
@@ -146,11 +146,11 @@ def _limit_shown(limit: Mapping[str, Any]) -> tuple[str, str, str]:
     return limit["profile"], share, "" if limit["latency_ms"] is None else str(limit["latency_ms"])
 
 
-def _limits(typed: Typed) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The limits that were typed, with their profile. A device that is not searched has none."""
+def limits_of(typed: Typed) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The limits that were typed, with their profile, in the order of the form."""
     for profile, share, ms in zip(*(typed.get(name, ()) for name in LIMIT), strict=False):
         given = filled({"share": share, "latency_ms": ms})
-        if given and profile in typed.get("profiles", ()):
+        if given:
             yield profile, {"profile": profile, **_as_share(given)}
 
 

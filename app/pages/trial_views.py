@@ -1,11 +1,11 @@
-"""The page of a trial: what was done to each layer, what it is predicted and measured to buy, and what to do with it."""
+"""The page of a trial: what was done to each layer, what it is predicted and measured to buy, what to do next."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from app.api.exports import TrialRequestOut, list_trial_requests
 from app.api.measurements import ShippedBody, VerifyBody, ship_trial, unship_trial, verify_trial
@@ -28,6 +28,19 @@ BACKENDS: Mapping[str, str] = {
 _PAGE = "/searches/{search_id}/trials/{number}"
 
 
+Short = Annotated[str, Field(max_length=20)]
+
+
+class VerifyForm(BaseModel):
+    """A wish to measure as it was typed; what is left empty has the default of REST."""
+
+    backends: Annotated[list[Short], Field(max_length=8)] = []
+    threads: Short = ""
+    budget_s: Short = ""
+    device: Short = ""
+    precision: Short = ""
+
+
 @router.get(_PAGE)
 def trial_page(request: Request, here: Here, search_id: Id, number: Number) -> HTMLResponse:
     """One trial: what was done to each layer, what it buys on each device, and its files."""
@@ -40,18 +53,13 @@ def verify_on_page(
     here: Here,
     search_id: Id,
     number: Number,
-    backends: Annotated[list[str] | None, Form()] = None,
-    threads: Annotated[str, Form(max_length=20)] = "",
-    budget_s: Annotated[str, Form(max_length=20)] = "",
-    device: Annotated[str, Form(max_length=20)] = "cpu",
-    precision: Annotated[str, Form(max_length=20)] = "float32",
+    form: Annotated[VerifyForm, Form()],
 ) -> Response:
     """Ask for a measurement on the worker's machine, and come back to the page."""
-    numbers = filled({"threads": threads, "budget_s": budget_s})
+    typed = form.model_dump()
+    backends = typed.pop("backends")
     try:
-        body = VerifyBody.model_validate(
-            {"backends": backends or [], "device": device, "precision": precision, **numbers}
-        )
+        body = VerifyBody.model_validate({"backends": backends, **filled(typed)})
         verify_trial(here, Response(), search_id, number, body)
     except (Problem, ValidationError) as error:
         return _page(request, here, search_id, number, complaint(error))

@@ -141,7 +141,8 @@ class _Batch:
         """Neutral coordinates at a place; later than the first trials with the pruning that won nearby."""
         spec, pruners = self._terrain.spec, pruners_of(self._terrain.spec)
         pruner = pruners[int(golden(at.turn) * len(pruners))]
-        band = self._hole(at) if at.fills else at.band
+        band = at.band if at.target is None else self._terrain.band_of(at.device, at.target)
+        band = self._hole(at) if at.fills else band
         given = neutral(self._terrain, device=at.device, band=band, pruner=pruner)
         if number - FIRST - len(self._known.proposals) < seed_count(spec) or not self._complete:
             return given

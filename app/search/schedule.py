@@ -25,6 +25,7 @@ class Place:
     turn: int
     device: str
     band: float
+    target: float | None = None  # a share of dense latency that was asked for, in the band's place
     fills: bool = False  # rather than the band, the widest hole that the front has there
 
 
@@ -70,7 +71,8 @@ def _alone(spec: SearchSpec, index: int) -> Place:
     device, step = turn % len(spec.profiles), turn // len(spec.profiles)
     band = golden(step) if source == "sampler" else even(step)
     fills = index >= first and (source == "solver" or step % 2 == 1)
-    return Place(source=source, turn=turn, device=spec.profiles[device], band=band, fills=fills)
+    target = _target(spec, step) if index < first else None
+    return Place(source=source, turn=turn, device=spec.profiles[device], band=band, target=target, fills=fills)
 
 
 def _of_rivals(spec: SearchSpec, index: int) -> Place:
@@ -79,4 +81,10 @@ def _of_rivals(spec: SearchSpec, index: int) -> Place:
     group, seat = divmod(index, count)
     source: Source = "solver" if seat == 0 else "uniform" if seat == 1 and index < seed_count(spec) else "sampler"
     device, step = group % len(spec.profiles), group // len(spec.profiles)
-    return Place(source=source, turn=group * count + seat, device=spec.profiles[device], band=even(step))
+    turn, target = group * count + seat, _target(spec, step)
+    return Place(source=source, turn=turn, device=spec.profiles[device], band=even(step), target=target)
+
+
+def _target(spec: SearchSpec, step: int) -> float | None:
+    """What was asked for comes first."""
+    return spec.targets[step] if step < len(spec.targets) else None

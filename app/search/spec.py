@@ -51,6 +51,7 @@ class SearchSpec:
     post: tuple[Post, ...] = ()  # of every pruned trial, and of the dense one with the same recovery
     frozen_layers: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    targets: tuple[float, ...] = ()  # shares of dense latency that matter most: the solver looks there first
     sampler: SamplerName = "tpe"
     coordinates: Literal["solver", "raw"] = "solver"  # raw: one choice a unit, the way of every black box
     trials: int = 24
@@ -98,6 +99,10 @@ class SearchSpec:
             raise SpecError("/recovery/epochs", "rungs are counted in steps: give recovery.steps, not epochs")
         if self.recovery.distil and self.task.kind == "regression":
             raise SpecError("/recovery/distil", "regression has no classes to distil over: set 0")
+        within("/targets", len(self.targets), 0, 16)
+        for share in self.targets:
+            within("/targets", share, 0.01, 1.0)
+        once("/targets", self.targets)
         within("/keep", self.keep, 0.01, 1.0)
         within("/warm_start", len(self.warm_start), 0, 16)
         once("/warm_start", self.warm_start)

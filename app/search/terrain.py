@@ -30,13 +30,22 @@ class Terrain:
         """Between which latencies a search looks on a device: from strongest to mildest pruning, within its limits."""
         range_ = self.prices.reachable[device]
         tightest_ms = self.limits.by_profile_ms.get(device, range_.dense_ms)
-        strongest_ms = max(range_.lowest_ms, min(STRONGEST_SHARE * range_.dense_ms, tightest_ms))
+        strongest = min(STRONGEST_SHARE, *self.spec.targets, 1.0)
+        strongest_ms = max(range_.lowest_ms, min(strongest * range_.dense_ms, tightest_ms))
         return strongest_ms, max(strongest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
 
     def target_ms(self, device: str, band: float) -> float:
         """The latency that a band in [0, 1] stands for on a device: 0 is the strongest pruning, 1 the mildest."""
         strongest_ms, mildest_ms = self.band_ms(device)
         return strongest_ms + band * (mildest_ms - strongest_ms)
+
+    def band_of(self, device: str, share: float) -> float:
+        """The band of a share of the dense latency; the nearest end for one outside."""
+        strongest_ms, mildest_ms = self.band_ms(device)
+        if mildest_ms <= strongest_ms:
+            return 0.0
+        wanted_ms = share * self.prices.reachable[device].dense_ms
+        return min(max((wanted_ms - strongest_ms) / (mildest_ms - strongest_ms), 0.0), 1.0)
 
     def share(self, cost: TrialCost) -> float:
         """A price as a share of the dense latency there."""

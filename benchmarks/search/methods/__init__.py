@@ -59,6 +59,7 @@ METHODS: Mapping[str, Method] = {
     "ours hull alone": Method(run=partial(ours.unseen, buckets=0), on=_TABLES, drawn=False),
     "ours magnitude only": Method(run=partial(ours.searched, pruners=("magnitude",)), on=_NET),
     "ours solver alone PDP": Method(run=partial(ours.solver_alone, pruner="pdp"), on=_NET, drawn=False),
+    "ours solver alone plain sum": Method(run=partial(ours.solver_alone, sharpness=1.0), on=_NET, drawn=False),
     "ours prior only": Method(run=partial(ours.searched, error_table="prior"), on=_NET),
     "ours reconstructed": Method(run=partial(ours.searched, error_table="reconstructed"), on=_NET),
     "ours no refit": Method(run=partial(ours.searched, refit=False), on=_NET),

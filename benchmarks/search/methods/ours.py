@@ -2,30 +2,26 @@
 
 The search runs as a user's would: its own table, solver, sampler and trials. Only the last step of a trial task is
 replaced, by the benchmark's recovery that every method shares. The two dense trials are the reference lines that all
-methods have for nothing; everything else is paid for, the error table in full. One recovery for each latency band is
-set aside: the search runs on the rest, then the plan that the solver names for the band, by the table as the search's
-losses corrected it, is tried with the pruner that did best there. Of all that was tried the best counts, as with every
-method.
+methods have for nothing; everything else is paid for, the error table in full. The bands at which methods are compared
+are the search's `targets`, as other methods try them first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from app.jobs.inline import InlineExecutor
+from app.search.coordinates import USUAL_SHARPNESS
+from app.search.coupled_front import Couplings
 from app.search.events import ScoresReady, TrialFinished
-from app.search.refit import observe, refit
 from app.search.run import Problem as SearchProblem
 from app.search.run import run
 from app.search.spec import ErrorTable, SearchSpec
 from app.search.tasks.base import Answer, Report
 from app.search.trial import Trial
-from benchmarks.search.problem import Floats, within
 from benchmarks.search.session import Session
 from benchmarks.search.tabular import Tabular
 from benchmarks.search.trained import Trained
@@ -43,32 +39,28 @@ def searched(session: Session, **changes: Any) -> None:
     document = scores(problem, spec.error_table)
     session.pay(int(document["sample_passes"]))
     session.table_passes += int(document["sample_passes"])
-    reserve = len(problem.bands) * problem.evaluation_passes
     lowest = problem.passes(spec.rungs[0] if spec.rungs else spec.recovery.steps)
-    spec = replace(spec, trials=max(1, (session.left - reserve) // lowest))
-    found: list[Trial] = []
+    spec = replace(spec, trials=max(1, session.left // lowest), targets=problem.bands)
     with TemporaryDirectory(prefix="espalier-") as folder:
         executor = InlineExecutor(Path(folder), tasks={"trial": _task(problem, session)})
         with closing(run(_problem(problem, spec), executor, scores=document)) as events:
             for event in events:
                 if isinstance(event, TrialFinished) and event.trial.role not in _DENSE:
-                    found.append(event.trial)
                     _record(session, event.trial)
-                if session.left < reserve + problem.evaluation_passes:
+                if session.left < problem.evaluation_passes:
                     break
-    errors = [np.asarray(row, dtype=np.float64) for row in document["errors"]]
-    observed = observe(found, problem.space) if spec.refit else None
-    _at_bands(session, refit(errors, observed, problem.space) if observed else errors)
 
 
-def solver_alone(session: Session, *, pruner: str = "magnitude") -> None:
-    """The additive front of the error table, tried at the targets; no sampler, no refit, no rungs."""
+def solver_alone(session: Session, *, pruner: str = "magnitude", sharpness: float = USUAL_SHARPNESS) -> None:
+    """The solver's plans by the error table, tried at the targets; no sampler, no refit, no uniform plans, no rungs."""
     problem = session.problem
-    front = problem.front(session.errors())
+    assert isinstance(problem, Trained)
+    errors = [error**sharpness for error in session.errors()]
+    solver = Couplings(problem.world.model, problem.space, problem.cost_models)
     for target in problem.targets:
-        plan = within(problem, front, target)
-        if plan is not None:
-            session.evaluate(replace(plan, pruner=pruner) if isinstance(plan, PruningPlan) else plan)
+        choices = next(solver.offers("device", errors, target * problem.dense_ms), None)
+        if choices is not None:
+            session.evaluate(problem.space.plan(choices, pruner))
 
 
 def unseen(session: Session, **settings: Any) -> None:
@@ -122,14 +114,3 @@ def _record(session: Session, trial: Trial) -> None:
     assert isinstance(problem, Trained)
     if trial.state == "complete":
         session.record(trial.plan, problem.point(trial.plan, trial.seed)[0])
-
-
-def _at_bands(session: Session, errors: Sequence[Floats]) -> None:
-    problem = session.problem
-    front = problem.front(errors)
-    for band in problem.bands:
-        plan, best = within(problem, front, band), session.best(band)
-        if isinstance(plan, PruningPlan):
-            like = best.plan if best else plan
-            assert isinstance(like, PruningPlan)
-            session.evaluate(replace(plan, pruner=like.pruner, settings=like.settings))

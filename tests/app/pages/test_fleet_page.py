@@ -39,8 +39,8 @@ def test_limits_are_met_by_the_fewest(pages: Pages) -> None:
 
 @pytest.mark.parametrize(("shares", "more", "said"), [
     (["", ""], {}, "at least one device"), (["x", ""], {}, "&#39;x&#39; on bench is no number"),
-    (["70", ""], {"k": "0"}, "k: "), (["70", ""], {"least": "99.9"}, ""), (["0.001", ""], {}, ""), (["500", ""], {}, "share"),
-    (["nan", ""], {}, "share"),
+    (["70", ""], {"k": "0"}, "k: "), (["70", ""], {"least": "99.9"}, ""),
+    (["0.001", ""], {}, ""), (["500", ""], {}, "share"), (["nan", ""], {}, "share"),
 ])  # fmt: skip
 def test_limits_that_cannot_be(pages: Pages, shares: list[str], more: dict[str, str], said: str) -> None:
     page = cover(pages, pages.finished(), shares, 422, **more)

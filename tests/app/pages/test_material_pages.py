@@ -13,7 +13,8 @@ from tests.app.pages.made import HOSTILE, Pages, Table, hostile_model
 
 META = {
     "targets": "classes", "classes": ["cat", HOSTILE], "splits": {"train": 1200, "test": 30}, "input_shape": [16],
-    "inputs": [{"name": "input", "shape": [16], "dtype": "int64"}], "class_counts": {"train": [700, 500], "test": [10, 20]},
+    "inputs": [{"name": "input", "shape": [16], "dtype": "int64"}],
+    "class_counts": {"train": [700, 500], "test": [10, 20]},
     "tokenizer": {"kind": "words", "lowercase": True}, "vocabulary": 4000, "normalisation": "none",
     "notes": ["3 texts were cut"],
 }  # fmt: skip
@@ -50,7 +51,7 @@ def test_models_are_listed_with_what_is_known(pages: Pages) -> None:
         groups = [{**MODEL.to_json()["groups"][0], "name": HOSTILE, "reason": HOSTILE, "producers": [HOSTILE]}]
         spec = ModelSpec.from_json(stuck | {"groups": groups, "notes": [HOSTILE], "unprunable": {HOSTILE: HOSTILE}})
         models.set_ready(session, made.id, graph_digest="1" * 64, weights_digest="2" * 64, spec=spec.to_json())
-    rows = {row[0].split()[0]: row for row in Table(pages.html("/models"), "models")}
+    rows = {row[0][:6].strip(): row for row in Table(pages.html("/models"), "models")}
     assert rows["net"][1:4] == ["ready", "3", "2,624"] and rows["broken"][1:4] == ["refused", "–", "–"]
     for path in ("/models", f"/models/{made.id}", f"/models/{refused.id}"):
         page = pages.html(path)

@@ -1,4 +1,4 @@
-"""The form of a new search: what it shows is the spec, what it sends is what REST takes, mistakes stand at their field."""
+"""The form of a new search: what it shows is the spec, it sends what REST takes, mistakes stand at their field."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -120,12 +120,16 @@ def test_a_form_sent_twice_is_one_search_and_a_changed_one_another(pages: Pages,
 
 
 def test_an_estimate_starts_nothing(pages: Pages, ready: dict[str, Any]) -> None:
+    pages.finished(profiles=(pages.world.profile,), batch=1)
     before = len(pages.json("/searches?limit=200")["items"])
     answer = send(pages, Form(pages.html("/searches/new"), "new").typed(**ready, trials="9"), "estimate")
     assert answer.status_code == 200
     same = pages.world.http.post("/api/v1/searches/estimate", json=pages.world.spec(trials=9)).json()
     assert "What it would take" in answer.text and f"trials <b>{same['trials']}</b>" in answer.text
     assert same["notes"][0] in answer.text
+    expected = answer.text.split('aria-label="Expected front on bench"')[1].split("</table>")[0]
+    levels = [level["quality"] for level in same["profiles"][0]["front"] if level["quality"]]
+    assert levels and all(f">{100 * quality['p50']:.1f}%<" in expected for quality in levels)
     assert Form(answer.text, "new").typed()["trials"] == ["9"]
     assert len(pages.json("/searches?limit=200")["items"]) == before
 
@@ -134,7 +138,8 @@ def test_an_estimate_starts_nothing(pages: Pages, ready: dict[str, Any]) -> None
     ("trials", "many", "trials"), ("trials", "0", "trials"), ("sparsities", "0.5, 2", "sparsities"),
     ("nm", "1:4", "nm"), ("frozen_layers", "stim", "frozen_layers"), ("recovery__steps", "-1", "recovery.steps"),
     ("recovery__epochs", "x", "recovery.epochs"), ("rungs", "9, 3", "rungs"), ("profiles", None, "profiles"),
-    ("batch", "64", "profiles"), ("patterns", None, "patterns"), ("model", "gone", "model"), ("post.bits", "99", "post"),
+    ("batch", "64", "profiles"), ("patterns", None, "patterns"), ("model", "gone", "model"),
+    ("post.bits", "99", "post"),
 ])  # fmt: skip
 def test_a_mistake_stands_at_its_field(
     pages: Pages, ready: dict[str, Any], field: str, value: str | None, place: str
@@ -156,6 +161,14 @@ def test_a_limit_out_of_reach_stands_at_its_device(pages: Pages, ready: dict[str
     assert "cannot be met" in row and 'value="0.01"' in row
     estimated = send(pages, typed, "estimate")
     assert "cannot be met" in estimated.text and estimated.status_code == 200
+
+
+def test_a_limit_on_a_device_that_is_not_searched_is_not_passed_over(pages: Pages, ready: dict[str, Any]) -> None:
+    typed = Form(pages.html("/searches/new"), "new").typed(**ready)
+    typed["limit.ms"] = ["0.1" if key == pages.modelled else "" for key in typed["limit.profile"]]
+    answer = send(pages, typed)
+    assert answer.status_code == 422
+    assert "is not ticked" in answer.text.split(f'id="f-limit-{pages.modelled}"')[1].split("</tr>")[0]
 
 
 def test_mistakes_without_a_field_are_said_on_top() -> None:

@@ -53,8 +53,9 @@ def test_a_measurement_is_asked_for_and_its_failure_is_said(pages: Pages) -> Non
 
 
 @pytest.mark.parametrize(("fields", "said"), [
-    ({}, "backends"), ({"backends": "eager", "threads": "0"}, "threads"), ({"backends": "eager", "threads": "x"}, "threads"),
-    ({"backends": "abacus"}, "backends"), ({"backends": "eager", "budget_s": "1e9"}, "budget s"),
+    ({}, "backends"), ({"backends": "eager", "threads": "0"}, "threads"),
+    ({"backends": "eager", "threads": "x"}, "threads"), ({"backends": "abacus"}, "backends"),
+    ({"backends": "eager", "budget_s": "1e9"}, "budget s"),
 ])  # fmt: skip
 def test_a_wrong_wish_comes_back_with_the_reason(pages: Pages, fields: dict[str, str], said: str) -> None:
     search = pages.finished()

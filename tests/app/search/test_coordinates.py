@@ -29,15 +29,16 @@ def test_coordinates_are_few_whatever_the_depth_of_the_model() -> None:
     assert {"band", "device", "pruner", "tau", "ramp"} <= set(names)
 
 
-def test_neutral_coordinates_leave_the_table_as_it_is() -> None:
+def test_neutral_coordinates_trust_all_errors_alike() -> None:
     at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude")
     assert set(at) == set(distributions(FREE.spec, FREE.prices.model))
-    for trusted_errors, errors in zip(trusted(at, FREE), FREE.errors, strict=True):
-        np.testing.assert_array_equal(trusted_errors, errors)
+    for p, found in ((1.0, at | {"sharpness": 1.0}), (2.0, at), (1.0, {})):
+        for trusted_errors, errors in zip(trusted(found, FREE), FREE.errors, strict=True):
+            np.testing.assert_allclose(trusted_errors, errors**p)
 
 
 def test_trust_scales_the_errors_of_a_group_alone() -> None:
-    at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude")
+    at = neutral(FREE, device="cpu", band=0.5, pruner="magnitude") | {"sharpness": 1.0}
     group = group_of(FREE.prices.model)
     name = next(name for name in at if name.startswith("trust_late"))
     for unit, before, after in zip(FREE.prices.space.units, FREE.errors, trusted(at | {name: -1.0}, FREE), strict=True):

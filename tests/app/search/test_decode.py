@@ -64,12 +64,12 @@ def test_a_plan_takes_no_more_than_its_band_allows(found: dict[str, Any]) -> Non
 
 
 def biased_error(plan: PruningPlan, found: dict[str, Any]) -> float:
-    """Worked out layer by layer, from the formula in words: error times e^(1.5 x |x|), for group and for pattern."""
+    """Worked out layer by layer, from the formula in words: error times e^(1.5 x |x|), for group and pattern, to the p."""
     group = group_of(SMALL.model)
     total = 0.0
     for name, pattern in plan.patterns.items():
         trusts = [found.get(f"trust_{key}", 0.0) for key in (group[name], pattern.kind)]
-        total += error_of(pattern, name) * exp(sum(1.5 * x * abs(x) for x in trusts))
+        total += (error_of(pattern, name) * exp(sum(1.5 * x * abs(x) for x in trusts))) ** found["sharpness"]
     return total
 
 
@@ -117,6 +117,13 @@ def test_limits_narrow_the_band() -> None:
     assert tight.band_ms("eyeriss") == pytest.approx((floor, floor))
 
 
+def test_a_target_is_the_band_of_its_latency() -> None:
+    here = terrain(problem(targets=(0.5,)))
+    dense_ms = here.prices.reachable["eyeriss"].dense_ms
+    assert here.target_ms("eyeriss", here.band_of("eyeriss", 0.5)) == pytest.approx(0.5 * dense_ms)
+    assert (here.band_of("eyeriss", 1.0), here.band_of("eyeriss", 0.01)) == (1.0, 0.0)
+
+
 def test_more_trust_in_a_pattern_gives_more_of_it() -> None:
     def layers_with(kind: str, bias: float) -> int:
         at = neutral(FREE, device="eyeriss", band=0.3, pruner="magnitude") | {f"trust_{kind}": bias}
@@ -142,10 +149,10 @@ def test_under_limits_on_two_devices_the_plan_is_the_best_of_all_that_keep_them(
     space = here.prices.space
     at = neutral(here, device="cpu", band=1.0, pruner="magnitude")
     best = min(
-        sum(float(e[i]) for e, i in zip(here.errors, choice, strict=True))
+        sum(float(e[i]) ** at["sharpness"] for e, i in zip(here.errors, choice, strict=True))
         for choice in product(*(range(len(unit.options)) for unit in space.units))
         if here.limits.hold(price_plan(model, space.plan(choice, ""), asked.cost_models))
     )
     found = decode(at, here)
     assert here.limits.hold(found.costs)
-    assert sum(error_of(p, name) for name, p in found.plan.patterns.items()) <= 1.1 * best + 1e-9
+    assert sum(error_of(p, name) ** at["sharpness"] for name, p in found.plan.patterns.items()) <= 1.1 * best + 1e-9

@@ -46,6 +46,14 @@ def test_half_of_the_trials_are_given_at_first_and_uniform_ones_are_among_them()
     assert later["sampler"] >= len(range(seed_count(spec), 24)) // 2
 
 
+def test_targets_are_tried_first_on_every_device() -> None:
+    spec = problem(trials=24, targets=(0.5, 0.2)).spec
+    found = [place(spec, index) for index in range(24)]
+    for device in spec.profiles:
+        solver = [at.target for at in found if at.device == device and at.source == "solver" and not at.fills]
+        assert solver[:2] == [0.5, 0.2] and set(solver[2:]) <= {None}
+
+
 def test_a_place_depends_on_its_number_alone() -> None:
     spec, longer = problem(trials=10).spec, problem(trials=10, extensions=(7,)).spec
     assert [place(spec, index) for index in range(17)] == [place(longer, index) for index in range(17)]
