@@ -56,7 +56,7 @@ FIELDS = (
     Field("pruners", "many", get_args(PrunerName)),
     Field("task.augment", "many", get_args(AugmentName)),
     Field("acknowledge", "many", ("batch", "precision", "coverage", "ambiguity")),
-    *(Field(name, "list") for name in ("sparsities", "nm", "blocks", "rungs", "task.mean", "task.std")),
+    *(Field(name, "list") for name in ("sparsities", "nm", "blocks", "rungs", "targets", "task.mean", "task.std")),
     *(Field(name, "lines") for name in ("frozen_layers", "task.classes")),
     *(Field(name, "flag") for name in ("refit", "pooled")),
 )

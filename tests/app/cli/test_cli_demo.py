@@ -42,7 +42,7 @@ def play_worker(world: World) -> None:
 
 @pytest.fixture
 def trained(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    from app.cli import submit
+    from app.cli import upload
     from app.client import Client, handles
 
     made: list[Path] = []
@@ -58,7 +58,7 @@ def trained(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(demo, "_train", train)
     monkeypatch.setattr(demo, "_service", service)
-    for module in (handles, submit):
+    for module in (handles, upload):
         monkeypatch.setattr(module.time, "sleep", lambda _: play_worker(world))
     return made
 
