@@ -88,6 +88,8 @@ def post_measurement(here: Here, search_id: Id, number: Number, body: Measuremen
         trial = trials.get(session, search_id, number).trial
     if body.metric in ("latency_ms", "throughput") and body.value <= 0:
         raise Problem(422, "not_positive", f"A {body.metric} of {body.value} cannot be.", pointer="/value")
+    if body.metric in ("accuracy", "top5") and not 0 <= body.value <= 1:
+        raise Problem(422, "not_a_share", f"{body.metric} is a share in 0 ... 1, not {body.value}.", pointer="/value")
     if body.profile is not None and body.profile not in {cost.profile for cost in trial.costs}:
         detail_ = "This trial was never priced on that profile; its prices are in `costs`."
         raise Problem(422, "unknown_profile", detail_, pointer="/profile")

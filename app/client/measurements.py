@@ -21,9 +21,8 @@ class Measurements(Exports):
 
     def post_measurement(self, search_id: str, number: int, metric: str, value: float, **told: Any) -> Json:
         """Add a number of your own to a trial: `split`, `samples`, `standard_error`, `profile`, `device`, `note`, ..."""
-        return self._post(
-            f"searches/{search_id}/trials/{number}/measurements", {"metric": metric, "value": value, **told}
-        )
+        path = f"{_V1}/searches/{search_id}/trials/{number}/measurements"
+        return dict(self.connection.send("POST", path, json={"metric": metric, "value": value, **told}).json())
 
     def ship_trial(self, search_id: str, number: int, note: str = "") -> Json:
         """Mark a trial as the one that went out."""

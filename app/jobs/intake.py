@@ -4,6 +4,7 @@ They differ in little, and the little is in `nouns` and `trial_requests`. What d
 refused with its reason; nothing is lost when the coordinator dies, because the row says what is to be done.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.search.executor import Outcome, Progress, Task
 from app.search.trial import Failure
 from app.store import events
 from app.store.blobs import ArtefactStore
+from app.store.errors import StoreError
 
 MAX_ATTEMPTS = 3
 _log = structlog.get_logger("espalier.jobs")
@@ -39,6 +41,7 @@ class Intake:
     def __init__(self, lease: Lease, blobs: ArtefactStore, desk: Desk, cache: Path) -> None:
         self._lease, self._blobs, self._desk, self._cache = lease, blobs, desk, cache
         self._pending: dict[str, _Pending] = {}
+        self._happened: deque[Progress | Outcome] = deque()  # an error in one leaves the others for the next look
 
     def look(self) -> None:
         """Submit what waits and is not under way."""
@@ -49,7 +52,9 @@ class Intake:
 
     def collect(self) -> None:
         """Write down what came of the tasks."""
-        for event in self._desk.poll(0.0):
+        self._happened.extend(self._desk.poll(0.0))
+        while self._happened:
+            event = self._happened.popleft()
             pending = self._pending.get(event.task)
             if pending is None:
                 continue
@@ -109,7 +114,11 @@ class Intake:
             noun.set_ready(s, record.id, ready)
             _tell(s, noun, record, {"state": "ready"})
 
-        self._lease.write(write)
+        try:
+            self._lease.write(write)
+        except StoreError as error:  # the row does not take it, and would not the next time
+            self._refuse(noun, record, failure_of(error, f"{noun.name} {record.id}"))
+            return
         drop_files(outcome.files)
         _log.info("ready", noun=noun.name, id=record.id)
 
@@ -118,7 +127,7 @@ class Intake:
 
         def write(s: Session) -> None:
             noun.refuse(s, record.id, document)
-            _tell(s, noun, record, {"state": "refused", "failure": document})
+            _tell(s, noun, record, {"state": noun.refused, "failure": document})
 
         self._lease.write(write)
         _log.warning("refused", noun=noun.name, id=record.id, code=failure.code)

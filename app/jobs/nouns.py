@@ -30,6 +30,7 @@ class Noun:
     ready: Callable[[Mapping[str, Any], Mapping[str, str]], Ready]
     set_ready: Callable[[Session, str, Ready], None]
     refuse: Callable[[Session, str, Mapping[str, Any]], None]
+    refused: str = "refused"  # the row's word for that
 
 
 def _inspect(_: Lease, blobs: ArtefactStore, cache: Path, record: ModelRecord) -> Mapping[str, Any]:

@@ -58,7 +58,9 @@ def _payload(asked: _Asked, blobs: ArtefactStore, cache: Path) -> dict[str, Any]
     }
 
 
-def _export(lease: Lease, blobs: ArtefactStore, cache: Path, record: TrialRequestRecord) -> Mapping[str, Any]:
+def _export(lease: Lease, blobs: ArtefactStore, cache: Path, record: TrialRequestRecord) -> Mapping[str, Any] | None:
+    if lease.read(lambda s: trial_requests.behind_another(s, record)):
+        return None  # its passport is to speak of the other's files too
     asked = _find(lease, record)
     there = asked.trial.files
     made_before = [name for name, kind in FILE_KINDS.items() if kind in there]  # one passport speaks of all files
@@ -129,6 +131,7 @@ REQUESTS = (
         ready=_ready,
         set_ready=_exported,
         refuse=_refuse,
+        refused="failed",
     ),
     Noun(
         name="apply",
@@ -140,6 +143,7 @@ REQUESTS = (
         ready=_ready,
         set_ready=_applied,
         refuse=_refuse,
+        refused="failed",
     ),
     VERIFY,
 )

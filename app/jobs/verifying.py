@@ -1,7 +1,7 @@
 """Verifications as a noun: what a trial's model takes on this machine becomes measurements and calibration points.
 
 A measurement belongs to a profile of the search if that profile was measured on the same device, with the same
-runtime and threads, at the same batch. Then it stands beside that profile's prediction, in the profile's statistic,
+runtime and threads, at the same batch and precision. Then it stands beside that profile's prediction, in the profile's statistic,
 and makes a new version of its calibration, which later searches are priced under; this search's prices stay.
 """
 
@@ -17,10 +17,13 @@ from app.jobs.problem import model_files
 from app.search.trial import Failure, Measurement, Trial
 from app.store import calibrations, models, profiles, searches, trial_requests, trials
 from app.store.blobs import ArtefactStore
+from app.store.errors import Conflict
 from app.store.records import ProfileRecord, SearchRecord, TrialRequestRecord
 from costmodels.calibrate import Calibration, CalibrationPoint, calibrate
+from costmodels.errors import ProfileError
 
 Row = dict[str, Any]
+_TRIES = 5
 
 
 def _payload(lease: Lease, blobs: ArtefactStore, cache: Path, record: TrialRequestRecord) -> Mapping[str, Any]:
@@ -36,6 +39,8 @@ def _payload(lease: Lease, blobs: ArtefactStore, cache: Path, record: TrialReque
 
 def _verified(s: Session, request_id: str, ready: Ready) -> None:
     request = trial_requests.one(s, request_id)
+    if request.state not in trial_requests.UNFINISHED:
+        return  # written before: its points are in the calibration already
     search = searches.get(s, request.project_id, request.search_id)
     trial = trials.get(s, request.search_id, request.number).trial
     known = [profiles.get(s, request.project_id, key) for key in search.spec["profiles"]]
@@ -56,7 +61,8 @@ def same_place(row: Row, body: Mapping[str, Any], known: Sequence[ProfileRecord]
     """The measured profile whose predictions these times are about; None if there is none."""
     threads = body["threads"]
     runtime = f"{row['runtime']}, {threads} thread{'s' if threads > 1 else ''}"
-    wanted = {"source": "measured", "device": row["device"], "runtime": runtime, "batch": body["batch"]}
+    wanted = {"source": "measured", "device": row["device"], "runtime": runtime}
+    wanted |= {"batch": body["batch"], "precision": body["precision"]}
     for profile in known:
         if profile.document and all(profile.document.get(key) == value for key, value in wanted.items()):
             return profile
@@ -83,6 +89,7 @@ def measurement(row: Row, request: TrialRequestRecord, trial: Trial, profile: Pr
             "device": row["device"],
             "batch": request.body["batch"],
             "threads": request.body["threads"],
+            "precision": request.body["precision"],
             "statistic": statistic,
             "std_ms": times["std_ms"],
             "median_ms": times["median_ms"],
@@ -105,17 +112,37 @@ def _calibrated(s: Session, row: Row, search: SearchRecord, trial: Trial, profil
     pinned = calibrations.pinned(s, search.project_id, search.spec).get(profile.id)
     under = Calibration.from_json(dict(pinned.document)) if pinned else None
     predicted_ms = trial.cost(profile.id).latency_ms
-    point = CalibrationPoint(
-        predicted_ms=under.raw_ms(predicted_ms) if under else predicted_ms,
-        measured_ms=row["trial"][f"{_statistic(profile)}_ms"],
-        label=f"search {search.id}, trial {trial.number}",
-    )
-    newest = calibrations.latest(s, search.project_id, [profile.id]).get(profile.id)
-    parent = Calibration.from_json(dict(newest.document)) if newest else None
-    version = newest.version + 1 if newest else 1
-    made = calibrate(profile.digest or "", [point], parent)
-    calibrations.add(s, project_id=search.project_id, profile_id=profile.id, version=version, document=made.to_json())
-    return f"version {version}"
+    try:
+        point = CalibrationPoint(
+            predicted_ms=under.raw_ms(predicted_ms) if under else predicted_ms,
+            measured_ms=row["trial"][f"{_statistic(profile)}_ms"],
+            label=f"search {search.id}, trial {trial.number}",
+        )
+        return f"version {_next_version(s, profile, point)}"
+    except (ProfileError, Conflict) as error:  # the times are worth keeping without it
+        return f"no new version: {error}"
+
+
+def _next_version(s: Session, profile: ProfileRecord, point: CalibrationPoint) -> int:
+    """Write the newest calibration with one more point; somebody else may write a version at the same moment.
+
+    Raises:
+        ProfileError: no calibration takes that point.
+        Conflict: another version came each time.
+    """
+    for last in (*[False] * (_TRIES - 1), True):
+        newest = calibrations.latest(s, profile.project_id, [profile.id]).get(profile.id)
+        parent = Calibration.from_json(dict(newest.document)) if newest else None
+        version, made = newest.version + 1 if newest else 1, calibrate(profile.digest or "", [point], parent)
+        key = {"project_id": profile.project_id, "profile_id": profile.id}
+        try:
+            calibrations.add(s, **key, version=version, document=made.to_json())
+        except Conflict:
+            if last:
+                raise
+        else:
+            return version
+    raise AssertionError("unreachable")
 
 
 VERIFY = Noun(
@@ -128,4 +155,5 @@ VERIFY = Noun(
     ready=lambda result, files: {"result": result, "files": files},
     set_ready=_verified,
     refuse=lambda s, request_id, failure: trial_requests.set_failed(s, request_id, dict(failure)),
+    refused="failed",
 )

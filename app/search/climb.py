@@ -113,7 +113,7 @@ class Climb:
         return int(min(count, len(numbers))), budget
 
     def _purse(self) -> Purse:
-        samples = {m.split: m.samples for m in self.trials[0].measurements if m.split}
+        samples = {m.split: m.samples for m in self.trials[0].measurements if m.split and not m.origin}
         return Purse(
             spec=self.problem.spec, table_passes=self.table_passes, measured_samples=max(1, sum(samples.values()))
         )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.search.options import Space
+from app.search.rungs import losses_of
 from app.search.trial import Trial
 from pruning.plan import PruningPlan
 
@@ -43,8 +44,7 @@ def observe(trials: Sequence[Trial], space: Space) -> Observed | None:
     rows = {trial.number: row for trial in trials if (row := one_hot(trial.plan, space)) is not None}
     by_fidelity: dict[int, list[tuple[Floats, float]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
-        losses = {m.fidelity: m.value for m in trial.measurements if (m.metric, m.split) == ("loss", "validation")}
-        for fidelity, loss in losses.items() if trial.number in rows else ():
+        for fidelity, loss in losses_of(trial).items() if trial.number in rows else ():
             by_fidelity.setdefault(fidelity, []).append((rows[trial.number], loss))
     enough = [fidelity for fidelity, found in by_fidelity.items() if len(found) >= FEWEST]
     if not enough:

@@ -42,8 +42,9 @@ def bracket(spec: SearchSpec) -> int:
 
 
 def losses_of(trial: Trial) -> dict[int, float]:
-    """Its validation losses by fidelity."""
-    return {m.fidelity: m.value for m in trial.measurements if (m.metric, m.split) == ("loss", "validation")}
+    """Its validation losses by fidelity, as the search itself measured them; what was posted later does not count."""
+    own = (m for m in trial.measurements if (m.metric, m.split) == ("loss", "validation") and not m.origin)
+    return {m.fidelity: m.value for m in own}
 
 
 def verdicts(terrain: Terrain, pool: Sequence[Trial], numbers: Sequence[int], steps: int) -> dict[int, Verdict]:

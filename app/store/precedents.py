@@ -55,7 +55,7 @@ def known_plans(s: Session, search_ids: Sequence[str], *, metric: str, limit: in
     """The complete trials of these searches, of the newest first, with qualities and the noise of their metric."""
     noise = (
         select(func.max(_M.standard_error))
-        .where(_M.trial_id == _T.id, _M.split == "validation", _M.metric == metric)
+        .where(_M.trial_id == _T.id, _M.split == "validation", _M.metric == metric, _M.origin.is_(None))
         .scalar_subquery()
     )
     query = (

@@ -52,6 +52,13 @@ def waiting(s: Session, kind: RequestKind) -> Sequence[TrialRequestRecord]:
     return [record(TrialRequestRecord, row) for row in s.scalars(query)]
 
 
+def behind_another(s: Session, request: TrialRequestRecord) -> bool:
+    """Whether an earlier request of its kind, for the same trial, has still to be done."""
+    earlier = select(_R.id).where(_R.search_id == request.search_id, _R.number == request.number)
+    earlier = earlier.where(_R.kind == request.kind, _R.state.in_(UNFINISHED), _R.id < request.id)
+    return s.scalars(earlier.limit(1)).one_or_none() is not None
+
+
 def set_running(s: Session, request_id: str) -> None:
     """A worker is at it."""
     row = by_id(s, _R, "request", request_id)

@@ -114,7 +114,7 @@ def _with_parts(s: Session, rows: Sequence[tables.Trial]) -> Iterable[StoredTria
         costs[row.trial_id].append(_cost(row))
     measurements: dict[str, list[Measurement]] = defaultdict(list)
     m = tables.Measurement
-    for measured in s.scalars(select(m).where(m.trial_id.in_(keys)).order_by(m.position)):
+    for measured in s.scalars(select(m).where(m.trial_id.in_(keys)).order_by(m.position, m.id)):
         measurements[measured.trial_id].append(_measurement(measured))
     return [_stored(row, tuple(costs[row.id]), tuple(measurements[row.id])) for row in rows]
 
@@ -174,7 +174,7 @@ def _latencies(s: Session, search_id: str, profile_id: str) -> dict[int, Measure
     """The newest measured latency of each trial for a profile."""
     t, m = tables.Trial, tables.Measurement
     query = select(t.number, *_MEASURED).join(m, m.trial_id == t.id).where(t.search_id == search_id)
-    rows = s.execute(query.where(m.metric == "latency_ms", m.profile_id == profile_id).order_by(m.position))
+    rows = s.execute(query.where(m.metric == "latency_ms", m.profile_id == profile_id).order_by(m.position, m.id))
     return {row.number: _measurement(row) for row in rows}
 
 
