@@ -32,7 +32,7 @@ _SIZES: dict[str, Callable[..., Any]] = {
     "int.mul": operator.mul,
     "int.sub": operator.sub,
     "int.floordiv": operator.floordiv,
-    "aten.sym_size.int": lambda value, dim: value.size(dim),
+    "aten.sym_size.int": lambda value, dim: _number(value.size(dim)),
 }
 _DROPPED = frozenset({"layout", "pin_memory", "memory_format", "device"})  # how the exporter kept values
 _FLAGS = frozenset({"training", "train"})
@@ -112,6 +112,11 @@ def place(node: Node) -> str:
 def short(op: str) -> str:
     """An operator's name without its overload: `aten.conv2d`."""
     return op.rpartition(".")[0] if op.startswith("aten.") else op
+
+
+def _number(size: Any) -> Any:
+    """A size, which is a tensor under `torch.jit`'s tracer; fvcore traces so, and `arange` takes numbers alone."""
+    return int(size) if isinstance(size, torch.Tensor) else size
 
 
 @cache

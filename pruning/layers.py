@@ -203,6 +203,8 @@ class ModelSpec:
 
 def _without(layer: LayerSpec, rows: int, columns: int) -> LayerSpec:
     """The layer without so many indices of its weight's dimensions 0 and 1; groups shrink alike, or are fewer."""
+    if not rows and not columns:
+        return layer  # most layers, of most plans
     ins, outs = (rows, columns * layer.groups) if layer.transposed else (columns * layer.groups, rows)
     if layer.depthwise and layer.transposed:
         outs = rows * (layer.out_channels // layer.in_channels)

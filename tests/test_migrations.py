@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
-from app.store import projects, schema, searches
+from app.store import fronts, projects, schema, searches, trial_requests
 from app.store.database import Database
 from app.store.errors import StoreError
 from app.store.tables import Base
@@ -136,6 +136,59 @@ def test_rows_of_the_first_revision_keep_all_they_had(database: Database) -> Non
         assert s.execute(text("SELECT * FROM trial_costs")).mappings().one()["latency_ms"] == 1.5
     database.migrate()
     assert differences(database) == []
+
+
+def insert(s: Any, values: dict[str, Any], table: str, **columns: str) -> None:
+    """A row whose columns are SQL."""
+    s.execute(text(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"), values)
+
+
+def test_rows_of_the_second_revision_survive_every_step_up_and_down(database: Database) -> None:
+    schema.upgrade(database.url, "0002")
+    values = {key: key * 36 for key in "tspmc"}
+    values |= {"at": "2026-01-01 00:00:00+00:00", "json": "{}", "hash": "a" * 64}
+    with database.begin() as s:
+        values["project"] = s.scalar(text("SELECT id FROM projects"))
+        common = {"created_at": ":at", "project_id": ":project"}
+        named = {**common, "name": "'n'", "state": "'ready'"}
+        insert(s, values, "models", id=":m", upload_digest=":hash", **named)
+        insert(s, values, "profiles", id=":p", request=":json", **named)
+        insert(s, values, "calibrations", id=":c", profile_id=":p", version="1", document=":json", **common)
+        insert(s, values, "searches", id=":s", spec=":json", desired="'run'", seed="0", epoch="0", **named)
+        documents = dict.fromkeys(("plan", "coordinates", "sampler_attributes", "report", "files"), ":json")
+        numbers = {"number": "0", "seed": "0", "recovery_steps": "0", "attempts": "1", "accuracy": "0.75"}
+        words = {"id": ":t", "created_at": ":at", "search_id": ":s", "role": "'dense'", "state": "'complete'"}
+        insert(s, values, "trials", plan_digest=":hash", **words, **numbers, **documents)
+        shares = {"sources": ":json", "derivations": ":json"}
+        insert(s, values, "trial_costs", trial_id=":t", profile_id=":p", position="0", latency_ms="1.5", **shares)
+        told = {"metric": "'accuracy'", "split": "'validation'", "value": "0.75", "standard_error": "0.1"}
+        counted = dict.fromkeys(("position", "seed", "fidelity", "samples"), "0")
+        insert(s, values, "measurements", trial_id=":t", **told, **counted)
+        point = {"number": "0", "latency_ms": "1.5", "accuracy": "0.75"}
+        insert(s, values, "front_points", search_id=":s", profile_id=":p", **point)
+        insert(s, values, "events", project_id=":project", search_id=":s", kind="'x'", payload=":json", at=":at")
+    tables = ("models", "profiles", "calibrations", "searches", "trials", "trial_costs", "measurements", "front_points")
+
+    def rows() -> list[Any]:
+        with database.read() as s:
+            return [s.scalar(text(f"SELECT count(*) FROM {table}")) for table in (*tables, "events")]
+
+    database.migrate()
+    with database.begin() as s:
+        assert fronts.get(s, values["s"], values["p"]) == fronts.recomputed(s, values["s"], values["p"])
+        assert [point.quality for point in fronts.get(s, values["s"], values["p"])] == [0.75]
+        for column in ("trials SET shipped", "measurements SET origin", "searches SET estimate", "searches SET actual"):
+            s.execute(text(f"UPDATE {column} = :json"), values)
+        common = {"project_id": values["project"], "search_id": values["s"]}
+        trial_requests.add(s, **common, number=0, kind="verify", body={})
+        insert(s, values, "repricings", search_id=":s", profile_id=":p", calibration_id=":c", created_at=":at")
+    for revision in ("0007", "0006", "0005", "0004", "0003", "0002"):
+        schema.downgrade(database.url, revision)
+        assert rows() == [1] * 9, revision
+    with database.read() as s:
+        assert s.scalar(text("SELECT accuracy FROM trials")) == 0.75
+    database.migrate()
+    assert rows() == [1] * 9 and differences(database) == []
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(database: Database) -> None:

@@ -79,6 +79,7 @@ def _options(kind: str, text: str) -> dict[str, Any]:
 
     try:
         value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half a pair could be stored, never answered
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

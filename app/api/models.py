@@ -86,7 +86,7 @@ def _request(architecture: str, config: str, graph: str) -> dict[str, Any] | Non
 def _config(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text or "{}")
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # half a pair could be stored, never answered
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

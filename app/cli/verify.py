@@ -18,12 +18,13 @@ def verify(
     batch: Annotated[int | None, typer.Option(min=1, help="samples a call; the search's if left out")] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32; on cuda also float16 or bfloat16")] = "float32",
     url: Url = LOCAL,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a trial's exported model in turns with the dense one; predicted and measured side by side."""
-    how = {"batch": batch, "threads": threads, "device": device}
+    how = {"batch": batch, "threads": threads, "device": device, "precision": precision}
     with connected(url, token) as client:
         request = client.verify_trial(search, number, backends or ["onnxruntime"], **how)
         say(f"asked for a verification of trial {number} (request {request['id']})")

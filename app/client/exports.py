@@ -64,7 +64,7 @@ class Exports(Fleets):
         target.mkdir(parents=True, exist_ok=True)
         base = f"{_V1}/searches/{request['search']}/trials/{request['number']}"
         place = base if request["kind"] == "export" else f"{base}/requests/{request['id']}"
-        stem = f"trial-{request['number']}"
+        stem = f"trial-{request['number']}" + ("" if request["kind"] == "export" else f"-applied-{request['id']}")
         return {
             kind: download(self.connection, f"{place}/files/{kind}", target / f"{stem}.{ENDINGS[kind]}")
             for kind in request["files"]

@@ -20,7 +20,10 @@ class Measurements(Exports):
         return self._post(f"searches/{search_id}/trials/{number}/verify", {"backends": list(backends), **how})
 
     def post_measurement(self, search_id: str, number: int, metric: str, value: float, **told: Any) -> Json:
-        """Add a number of your own to a trial: `split`, `samples`, `standard_error`, `profile`, `device`, `note`, ..."""
+        """Add a number of your own to a trial: `split`, `samples`, `standard_error`, `profile`, `device`, `note`, ...
+
+        It is sent once: where the connection breaks, look whether it is there before you send it again.
+        """
         path = f"{_V1}/searches/{search_id}/trials/{number}/measurements"
         return dict(self.connection.send("POST", path, json={"metric": metric, "value": value, **told}).json())
 

@@ -1,8 +1,8 @@
 """Verifications as a noun: what a trial's model takes on this machine becomes measurements and calibration points.
 
 A measurement belongs to a profile of the search if that profile was measured on the same device, with the same
-runtime and threads, at the same batch and precision. Then it stands beside that profile's prediction, in the profile's statistic,
-and makes a new version of its calibration, which later searches are priced under; this search's prices stay.
+runtime and threads, at the same batch and precision. Then it stands beside that profile's prediction, in the profile's
+statistic, and makes a new version of its calibration, which later searches are priced under; this search's prices stay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def _verified(s: Session, request_id: str, ready: Ready) -> None:
         return  # written before: its points are in the calibration already
     search = searches.get(s, request.project_id, request.search_id)
     trial = trials.get(s, request.search_id, request.number).trial
-    known = [profiles.get(s, request.project_id, key) for key in search.spec["profiles"]]
+    known = [profiles.get(s, request.project_id, cost.profile) for cost in trial.costs]  # later ones too
     rows: list[Row] = [dict(row) for row in ready["result"]["rows"]]
     found = []
     for row in rows:

@@ -54,14 +54,18 @@ def rotate(image: Tensor, random: Random) -> Tensor:
 
 
 def colour(image: Tensor, random: Random) -> Tensor:
-    """Brightness, contrast and, where there are colours, saturation, each up or down by up to a fifth; in [0, 1]."""
+    """Brightness, contrast and, where there are colours, saturation, each up or down by up to a fifth.
+
+    What was in [0, 1] stays there; numbers that came normalised are not cut.
+    """
+    pixels = bool(image.min() >= 0.0 and image.max() <= 1.0)
     bright, contrast, saturation = random.uniform(1 - _COLOUR, 1 + _COLOUR, 3).tolist()
     image = image * bright
     image = image.mean() + contrast * (image - image.mean())
     if image.shape[0] == 3:
         grey = image.mean(dim=0, keepdim=True)
         image = grey + saturation * (image - grey)
-    return image.clamp(0.0, 1.0)
+    return image.clamp(0.0, 1.0) if pixels else image
 
 
 def erase(image: Tensor, random: Random) -> Tensor:

@@ -74,8 +74,9 @@ class Climb:
             count, budget = self._affordable(numbers)
             if not count and numbers[0] == FIRST:
                 raise _too_small(budget, "error table and dense model took all of it")
-            yield from self._ask(numbers[:count])
-            yield from self._up(numbers[:count])
+            if count:
+                yield from self._ask(numbers[:count])
+                yield from self._up(numbers[:count])
             if count < len(numbers):
                 yield self._used_up(budget)
                 return

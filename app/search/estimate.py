@@ -12,6 +12,7 @@ from statistics import median, pvariance
 from typing import Literal
 
 from app.search.spec import SearchSpec
+from app.search.spending import trained
 
 Basis = Literal["this_model", "other_models", "assumed"]
 EndsBy = Literal["trials", "recoveries", "sample_passes", "wall_s"]
@@ -88,8 +89,8 @@ def work(spec: SearchSpec, samples: Mapping[str, int], forwards: int) -> Work:
         runs.append((steps, climbing))
         climbing = min(climbing, ceil(spec.keep * climbing))
     recoveries = sum(count for steps, count in runs if steps)
-    passes = sum(count * (3 * steps * update + measured) for steps, count in runs)
-    dense_passes = 3 * full * update + 2 * measured
+    passes = sum(count * (trained(recovery, steps) + measured) for steps, count in runs)
+    dense_passes = trained(recovery, full) + 2 * measured
     table = forwards * spec.calibration_samples
     shares: list[tuple[float, EndsBy]] = [(1.0, "trials")]
     if budget.recoveries is not None and recoveries:

@@ -83,7 +83,7 @@ def _passport(setting: Setting, request: Request, walk: Walk, forms: Forms) -> P
             "predicted": [{**asdict(cost), "name": names.get(cost.profile, cost.profile)} for cost in trial.costs],
             "measured": [asdict(m) for m in trial.measurements if m.metric in ("latency_ms", "throughput")],
         },
-        measurements=tuple(m for m in trial.measurements if m.split is not None),
+        measurements=tuple(m for m in trial.measurements if m.split is not None and not m.origin),
         hashes={kind: digest for kind, digest in sorted(hashes.items()) if kind != "passport"},
         versions=_versions(),
         seeds={"trial": trial.seed, "search": setting.spec.seed},

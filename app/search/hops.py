@@ -120,9 +120,10 @@ def _difference(before: HopName, expected: list[Tensor], found: list[Tensor], sa
     if [value.shape for value in expected] != [value.shape for value in found]:
         raise SearchFailed("disagreement", f"outputs have other shapes than those of the {before} form")
     pairs = [(a.double(), b.double()) for a, b in zip(expected, found, strict=True) if a.numel()]
-    apart = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+    each = [float((a - b).abs().max()) for a, b in pairs]
+    apart = max(each, default=0.0)
     largest = max((float(a.abs().max()) for a, _ in pairs), default=0.0)
-    if not isfinite(apart):
+    if not all(map(isfinite, each)):  # a maximum forgets a NaN that comes after a number
         raise SearchFailed("not_finite", "an output is not a finite number")
     return Difference(against=before, absolute=apart, relative=apart / max(1.0, largest), samples=samples)
 

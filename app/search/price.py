@@ -11,6 +11,7 @@ plan must be priced again with `price_plan` before it runs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -228,8 +229,12 @@ def reachable_range(model: ModelSpec, space: Space, profile: str, cost_model: Co
     candidates = [_candidates(unit, table, index) for index, unit in enumerate(space.units)]
     best = [_cheapest(table, index, found) for index, found in enumerate(candidates)]
 
-    def exact_ms(choices: Sequence[Choice]) -> float:
+    @cache  # the last round asks again what the one before it did
+    def priced_ms(choices: tuple[Choice, ...]) -> float:
         return network_cost(model, space.plan(choices, ""), memory).latency_ms
+
+    def exact_ms(choices: Sequence[Choice]) -> float:
+        return priced_ms(tuple(choices))
 
     lowest_ms, improved = exact_ms(best), True
     while improved:

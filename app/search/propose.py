@@ -197,7 +197,7 @@ class _Batch:
 
 def _corrected(terrain: Terrain, history: Sequence[Trial], known: Recalled) -> Terrain:
     """The ground with the error table that the losses so far speak for."""
-    observed = observe([*history, *known.trials], terrain.prices.space) if terrain.spec.refit else None
+    observed = observe([*known.trials, *history], terrain.prices.space) if terrain.spec.refit else None
     return terrain.trusting(refit(terrain.errors, observed, terrain.prices.space)) if observed else terrain
 
 

@@ -21,6 +21,7 @@ from pruning.plan import PruningPlan
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 6  # losses, before anything is corrected
+MOST = 512  # losses that are looked at: the work grows with their cube, and is done for every batch of trials
 _POWERS = (0.25, 0.5, 0.75, 1.0)  # β; concave: losses saturate
 _WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in shares of the prior's variance
 _SHARED, _KIND, _OWN = 0.6, 0.2, 0.2  # of the variance: by unit and kind, by kind, of each option alone
@@ -39,18 +40,18 @@ class Observed:
 def observe(trials: Sequence[Trial], space: Space) -> Observed | None:
     """The losses at the highest fidelity that enough trials have; None if none has.
 
-    Trials whose plans this space cannot express are passed over.
+    Trials may be of several searches, whose numbers mean nothing to each other. Of very many the last ones count, and
+    those whose plans this space cannot express are passed over.
     """
-    rows = {trial.number: row for trial in trials if (row := one_hot(trial.plan, space)) is not None}
-    by_fidelity: dict[int, list[tuple[Floats, float]]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        for fidelity, loss in losses_of(trial).items() if trial.number in rows else ():
-            by_fidelity.setdefault(fidelity, []).append((rows[trial.number], loss))
-    enough = [fidelity for fidelity, found in by_fidelity.items() if len(found) >= FEWEST]
-    if not enough:
-        return None
-    found = by_fidelity[max(enough)]
-    return Observed(chosen=np.array([row for row, _ in found]), losses=np.array([loss for _, loss in found]))
+    by_fidelity: dict[int, list[tuple[PruningPlan, float]]] = {}
+    for trial in trials:
+        for fidelity, loss in losses_of(trial).items():
+            by_fidelity.setdefault(fidelity, []).append((trial.plan, loss))
+    for _, seen in sorted(by_fidelity.items(), reverse=True):
+        found = [(row, loss) for plan, loss in seen[-MOST:] if (row := one_hot(plan, space)) is not None]
+        if len(found) >= FEWEST:
+            return Observed(chosen=np.array([row for row, _ in found]), losses=np.array([loss for _, loss in found]))
+    return None
 
 
 def one_hot(plan: PruningPlan, space: Space) -> Floats | None:

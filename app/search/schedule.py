@@ -6,6 +6,7 @@ of the front as it is. The place of a trial depends on nothing that comes later;
 the trials of one that is not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,15 +65,20 @@ def golden(step: int) -> float:
 
 def _alone(spec: SearchSpec, index: int) -> Place:
     first = seed_count(spec)
-    turns = [_FIRST[i % len(_FIRST)] for i in range(min(index + 1, first))]
-    later = _LATER if spec.refit else ("sampler",)
-    turns += [later[i % len(later)] for i in range(index + 1 - first)]
-    source, turn = turns[-1], turns.count(turns[-1]) - 1
+    later: Sequence[Source] = _LATER if spec.refit else ("sampler",)
+    source = _FIRST[index % len(_FIRST)] if index < first else later[(index - first) % len(later)]
+    turn = _met(_FIRST, source, min(index, first)) + _met(later, source, max(0, index - first))
     device, step = turn % len(spec.profiles), turn // len(spec.profiles)
     band = golden(step) if source == "sampler" else even(step)
     fills = index >= first and (source == "solver" or step % 2 == 1)
     target = _target(spec, step) if index < first else None
     return Place(source=source, turn=turn, device=spec.profiles[device], band=band, target=target, fills=fills)
+
+
+def _met(cycle: Sequence[Source], source: Source, count: int) -> int:
+    """How often a source is met in so many places of a cycle."""
+    rounds, rest = divmod(count, len(cycle))
+    return rounds * cycle.count(source) + cycle[:rest].count(source)
 
 
 def _of_rivals(spec: SearchSpec, index: int) -> Place:

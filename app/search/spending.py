@@ -1,8 +1,8 @@
 """Budgets: what the trials of a search have cost, and how many more can be paid.
 
-One forward pass of a sample counts 1, forward and backward 3; the error table counts too, even where it was found in a
-cache: equal budgets mean equal searches, whoever searched before. All but wall time follows from the stored trials, so
-a search that is restarted ends where it would have ended.
+One forward pass of a sample counts 1, forward and backward 3, and 4 with a teacher that answers too; the error table
+counts even where it was found in a cache: equal budgets mean equal searches, whoever searched before. All but wall time
+follows from the stored trials, so a search that is restarted ends where it would have ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 from app.search.events import BudgetName
 from app.search.options import Space
-from app.search.spec import SearchSpec
+from app.search.spec import Recovery, SearchSpec
 from app.search.trial import Measurement, Trial
 
 RUNS = "runs"  # in a trial's report: sample passes by fidelity
@@ -42,8 +42,7 @@ class Purse:
 
     def planned(self, steps: int) -> int:
         """Sample passes of a run of so many recovery steps."""
-        recovery = self.spec.recovery
-        return _BACKWARD * steps * recovery.batch * recovery.accumulate + self.measured_samples
+        return trained(self.spec.recovery, steps) + self.measured_samples
 
     def spent(self, trials: Iterable[Trial], below: int | None = None) -> Spent:
         """What these trials cost; with `below`, what their runs below this many steps cost."""
@@ -85,9 +84,14 @@ def with_run(trial: Trial, report: Mapping[str, Any], measurements: Iterable[Mea
     """The trial with a run more: measurements added, and its sample passes to those of the runs before."""
     found = tuple(measurements)
     samples = sum({m.split: m.samples for m in found if m.split}.values())
-    counted = 3 * trial.recovery_steps * spec.recovery.batch * spec.recovery.accumulate + samples
+    counted = trained(spec.recovery, trial.recovery_steps) + samples
     runs = {**trial.report.get(RUNS, {}), str(trial.recovery_steps): int(report.get("sample_passes", counted))}
     return trial.evolve(
         measurements=(*trial.measurements, *found),
         report={**report, RUNS: runs, "sample_passes": sum(runs.values())},
     )
+
+
+def trained(recovery: Recovery, steps: int) -> int:
+    """Sample passes of so many recovery steps."""
+    return (_BACKWARD + (recovery.distil > 0)) * steps * recovery.batch * recovery.accumulate

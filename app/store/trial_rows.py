@@ -171,11 +171,11 @@ def _headlines(s: Session, search_id: str, metric: Metric) -> dict[tuple[int, Sp
 
 
 def _latencies(s: Session, search_id: str, profile_id: str) -> dict[int, Measurement]:
-    """The newest measured latency of each trial for a profile."""
+    """The newest latency of each trial that a worker measured for a profile; posted ones stand on the trial's page."""
     t, m = tables.Trial, tables.Measurement
     query = select(t.number, *_MEASURED).join(m, m.trial_id == t.id).where(t.search_id == search_id)
     rows = s.execute(query.where(m.metric == "latency_ms", m.profile_id == profile_id).order_by(m.position, m.id))
-    return {row.number: _measurement(row) for row in rows}
+    return {row.number: _measurement(row) for row in rows if (row.origin or {}).get("by") == "verify"}
 
 
 def _measurement(row: tables.Measurement | Row[*tuple[Any, ...]]) -> Measurement:

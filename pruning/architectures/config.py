@@ -6,7 +6,6 @@ refused. Nothing in it is ever a name that is looked up outside a literal table.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
 from typing import Any, Self
 
 from pruning.errors import IntakeError
@@ -80,7 +79,7 @@ def real(default: float, low: float, high: float) -> Any:
 
     def check(value: Any) -> str:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if number and isfinite(value) and low <= value <= high else f"a number in {low:g} ... {high:g}"
+        return "" if number and low <= value <= high else f"a number in {low:g} ... {high:g}"
 
     return _field(default, check, {"type": "number", "least": low, "most": high})
 

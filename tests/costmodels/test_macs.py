@@ -46,6 +46,22 @@ def test_batch_norm_is_not_counted_and_the_batch_does_not_matter() -> None:
         assert count.total_macs == 3 * 4 * 9 * 36 + 144 * 5
 
 
+class _Rows(nn.Module):
+    """Counts its samples, as masks of attention do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1)) + torch.arange(x.shape[0])[:, None]
+
+
+def test_a_graph_that_counts_its_samples_is_counted(tmp_path: Path) -> None:
+    net = graph_of(_Rows(), tmp_path)
+    assert count_macs(net, torch.zeros(2, 3, 8, 8)).total_macs == 192 * 4
+
+
 def test_a_difference_is_said_in_words(traced: tuple[GraphNet, ModelSpec]) -> None:
     _, spec = traced
     count = count_macs(nn.Linear(4, 4), torch.zeros(1, 4))

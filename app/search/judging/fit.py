@@ -104,6 +104,9 @@ def _check_inputs(meta: Mapping[str, Any], takes: Sequence[Taken]) -> None:
         if whole and entry.rows is None and entry.dtype in _FLOATS and meta.get("vocabulary") and place == 0:
             reason = f"the data's samples are token numbers, but the model's input {entry.name[:40]!r} is {entry.dtype}"
             raise mismatch("/dataset", f"{reason}: give a model that looks tokens up", "tokens", entry.dtype)
+        if entry.rows is not None and given[place]["name"] == "attention_mask":
+            reason = f"the model looks its input {entry.name[:40]!r} up in an embedding, but the data's is a mask"
+            raise mismatch("/dataset", f"{reason}: export it without that input", "attention_mask", entry.name[:40])
         if not whole and entry.dtype not in _FLOATS and given[place]["dtype"] != entry.dtype:
             reason = f"the data's samples are {given[place]['dtype']}, but the model's input {entry.name[:40]!r}"
             raise mismatch(

@@ -49,7 +49,7 @@ def read_arrays(upload: Path | None, options: Options, report: Report, folder: P
         report(0.1, "checking arrays")
         first = found[_named("x", sets[0])]
         _check_inputs(first)
-        labels = np.concatenate([_labels(archive, found, name, options) for name in sets])
+        labels = _joined([_labels(archive, found, name, options) for name in sets])
         inputs = Spool(_row(first.shape[1:], options), _dtype(first, labels), folder)
         for done, name in enumerate(sets):
             report(0.2 + 0.7 * done / len(sets), f"reading {_named('x', name)}")
@@ -61,7 +61,7 @@ def read_arrays(upload: Path | None, options: Options, report: Report, folder: P
     if counts:
         stated["given_splits"] = sorted(counts)
     if inputs.dtype == np.int32:
-        stated["vocabulary"] = 1 + max(_highest(inputs), -1 if classes else int(labels.max()))
+        stated["vocabulary"] = 1 + max(_highest(inputs), int(labels.max()) if _are_tokens(labels) else -1)
     splits = options.shares.split_as_given(len(inputs), counts)
     return Prepared(inputs=inputs, labels=labels, splits=splits, classes=classes, source="npz", stated=stated)
 
@@ -141,6 +141,17 @@ def _labels(archive: zipfile.ZipFile, found: Mapping[str, Stored], part: str, op
     return cast(Array, labels)
 
 
+def _joined(parts: list[Array]) -> Array:
+    """The targets of all sets, which must be of one kind."""
+    kinds = {(part.dtype.kind, part.shape[1:]) for part in parts}
+    if len(kinds) > 1:
+        raise refused(
+            "the sets' targets are of different kinds or shapes: give whole numbers in all of them, or floats of one "
+            'shape; with the option {"task": "regression"} whole numbers are read as floats'
+        )
+    return np.concatenate(parts)
+
+
 def _check_inputs(first: Stored) -> None:
     whole = first.dtype.kind in "iu" and first.dtype != np.uint8
     if (first.dtype not in (np.uint8, *_FLOATS) and not whole) or len(first.shape) < 2 or not prod(first.shape):
@@ -151,9 +162,13 @@ def _check_inputs(first: Stored) -> None:
 
 def _dtype(first: Stored, labels: Array) -> type[np.generic]:
     """Of the inputs, as they are kept: pixels, tokens or other numbers."""
-    if first.dtype == np.uint8 and not (labels.ndim == 2 and labels.dtype.kind == "i"):
+    if first.dtype == np.uint8 and not _are_tokens(labels):
         return np.uint8
     return np.int32 if first.dtype.kind in "iu" else np.float32
+
+
+def _are_tokens(labels: Array) -> bool:
+    return labels.ndim == 2 and labels.dtype.kind == "i"
 
 
 def _highest(rows: Spool) -> int:
@@ -238,7 +253,6 @@ def _classes(names: Array | None, count: int) -> tuple[str, ...]:
     if len(names.shape) != 1 or names.dtype.kind != "U" or not count <= len(names) <= MAX_CLASSES:
         shown = f"{'x'.join(map(str, names.shape)) or 'a scalar'} of {names.dtype}"
         raise refused(f"classes is {shown}, but the labels need {count} names as text")
-    classes = tuple(str(name)[:200] for name in names)
-    if len(set(classes)) < len(classes):
-        raise refused("classes names one class twice")
+    with _honest("classes"):
+        classes = tuple(str(name)[:200] for name in names)
     return classes

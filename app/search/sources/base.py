@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import category
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from app.search.spool import Array
 Report = Callable[[float, str], None]
 Read = Callable[[Path | None, Options, Report, Path | None], Prepared]
 _NAMED = 5  # classes that a message names
+_PIECE = 4096  # rows looked at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ def checked(prepared: Prepared, options: Options) -> Prepared:
     Raises:
         DatasetError: one class alone, classes that train lacks, or numbers that do not vary.
     """
+    if bad := next((name for name in prepared.classes if not _writable(name)), None):
+        raise refused(f"class {bad[:80]!a} has characters that cannot be written, such as NUL: rename it")
+    if len(set(prepared.classes)) < len(prepared.classes):
+        raise refused("two classes have one name: rename one of them")
     if prepared.targets == "classes":
         return replace(prepared, notes=(*prepared.notes, *_check_classes(prepared, options)))
     if prepared.targets == "numbers":
@@ -38,7 +44,21 @@ def checked(prepared: Prepared, options: Options) -> Prepared:
             if len(part) > 1 and (values[part].var(axis=0) == 0).any():
                 column = int((values[part].var(axis=0) == 0).argmax())
                 raise refused(f"target {column} is the same number in all of {name}: there is nothing to learn")
+    if prepared.targets == "tokens":
+        _check_tokens(prepared)
     return prepared
+
+
+def _writable(name: str) -> bool:
+    """Neither control characters nor halves of pairs, which no page, file or database takes."""
+    return not any(category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def _check_tokens(prepared: Prepared) -> None:
+    for name, part in prepared.splits.items():
+        pieces = (prepared.labels[part[start : start + _PIECE]] for start in range(0, len(part), _PIECE))
+        if not any((piece >= 0).any() for piece in pieces):
+            raise refused(f"no place of {name} is judged, all its targets are -100: give tokens as targets")
 
 
 def _check_classes(prepared: Prepared, options: Options) -> list[str]:

@@ -66,6 +66,8 @@ def targets_of(parts: Sequence[Part], options: Options, names: Sequence[str] = (
     """
     if options.task == "regression":
         return _numbers(parts)
+    if len(set(names)) < len(names):
+        raise refused("two classes have one name: rename one of them")
     places: dict[str, int] = {name: number for number, name in enumerate(names)}
     labels, counts = array("q"), dict.fromkeys((part.split for part in parts), 0)
     for part in parts:
@@ -107,7 +109,9 @@ def _numbers(parts: Sequence[Part]) -> Targets:
             found = row.label if isinstance(row.label, list | tuple) else [row.label]
             values.extend(number(value, part, row.where, "target") for value in found)
             counts[part.split] += 1
-            width = len(found)
+            width = width or len(found)
+            if len(found) != width:
+                raise refused(f"{part.name} row {row.where} has {len(found)} targets, the first has {width}")
     labels = np.frombuffer(values, dtype=np.float64).astype(np.float32)
     return Targets(labels=labels.reshape(-1, width) if width > 1 else labels, classes=(), counts=_given(counts))
 

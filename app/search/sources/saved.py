@@ -90,13 +90,21 @@ def _folders(archive: zipfile.ZipFile) -> list[Folder]:
         state = _json(archive, members[path])
         info = path.with_name("dataset_info.json")
         features = _json(archive, members[info]).get("features") if info in members else None
-        names = [PurePosixPath(str(entry.get("filename", ""))).name for entry in state.get("_data_files", [])]
+        listed = state.get("_data_files")
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        names = [PurePosixPath(str(entry.get("filename", ""))).name for entry in entries]
         files = [members.get(path.with_name(name)) for name in names if name]
         if not files or None in files:
             raise refused(f"{str(path)[:80]!r} names Arrow files that are not in the zip: zip the whole folder")
         kept = tuple(file for file in files if file is not None)
-        found.append(Folder(name=path.parent.name, files=kept, features=features or {}))
+        found.append(Folder(name=path.parent.name, files=kept, features=_features(features)))
     return found
+
+
+def _features(value: Any) -> dict[str, Any]:
+    """Columns with printable names: they are stated, and shown."""
+    found = value if isinstance(value, dict) else {}
+    return {name: feature for name, feature in found.items() if name.isprintable()}
 
 
 def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, Any]:
@@ -144,7 +152,7 @@ def _names(folder: Folder, picked: Picked) -> tuple[str, ...]:
     """The classes, where the dataset names them."""
     feature = folder.features.get(picked.label or "", {})
     names = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
-    return tuple(str(name)[:200] for name in names or ())
+    return tuple(str(name)[:200] for name in names) if isinstance(names, list) else ()
 
 
 def _part(archive: zipfile.ZipFile, folder: Folder, picked: Picked) -> Part:
@@ -180,7 +188,7 @@ def _content(values: tuple[Any, ...], picked: Picked, name: str, number: int) ->
 
 def _batches(archive: zipfile.ZipFile, file: zipfile.ZipInfo, wanted: list[str]) -> Iterator[dict[str, list[Any]]]:
     try:
-        from pyarrow import ipc  # type: ignore[import-not-found,unused-ignore]
+        from pyarrow import ipc  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise refused(
             "saved datasets need pyarrow, which is not installed here: pip install 'espalier[datasets]' where the "

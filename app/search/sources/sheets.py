@@ -45,7 +45,7 @@ class File:
         Raises:
             DatasetError: it cannot be decoded or taken apart, or a row has another number of cells than the first.
         """
-        first = next(self.lines(), "")
+        first = next(filter(None, self.lines()), "")
         delimiter = sheet.delimiter or next((sign for sign in "\t,;" if sign in first), ",")
         quoted = delimiter != "\t" if sheet.quoted is None else sheet.quoted
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
@@ -62,6 +62,10 @@ class File:
                         f'that hold {delimiter!r}, or say how it is written with the options "delimiter" and "quoted"'
                     )
                 yield rows.line_num, cells
+
+    def samples(self, sheet: Sheet, *, header: bool) -> Iterator[tuple[int, list[str]]]:
+        """Its rows as `cells` gives them, without the header's."""
+        return islice(self.cells(sheet), int(header), None)
 
 
 @contextmanager

@@ -71,9 +71,7 @@ def _part(file: File, layout: Layout, options: Options) -> Part:
     label, columns = _columns(file, layout, options)
 
     def rows() -> Iterator[Row]:
-        for line, cells in file.cells(options.sheet):
-            if layout.header and line == 1:
-                continue
+        for line, cells in file.samples(options.sheet, header=layout.header):
             target: Any = cells[label[0]] if len(label) == 1 else [cells[column] for column in label]
             yield Row(line, [cells[column] for column in columns], target)
 

@@ -92,9 +92,7 @@ def _layout(file: File, options: Options) -> tuple[Layout, int, int]:
 
 def _part(file: File, layout: Layout, content: int, label: int, options: Options) -> Part:
     def rows() -> Iterator[Row]:
-        for line, cells in file.cells(options.sheet):
-            if layout.header and line == 1:
-                continue
+        for line, cells in file.samples(options.sheet, header=layout.header):
             if not cells[content].strip():
                 raise refused(f"{file.name} line {line} has an empty text: leave the row out")
             yield Row(line, cells[content], cells[label])
@@ -113,8 +111,7 @@ def _documents(file: File, options: Options) -> Part:
             yield from (Row(number, line, None) for number, line in lines if line.strip())
             return
         place = layout.find(column, file.name)
-        for line, cells in file.cells(options.sheet):
-            if not (layout.header and line == 1):
-                yield Row(line, cells[place], None)
+        for line, cells in file.samples(options.sheet, header=layout.header):
+            yield Row(line, cells[place], None)
 
     return Part(name=file.name, split=file.split, rows=rows)

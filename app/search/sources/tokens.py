@@ -190,8 +190,11 @@ def _windows(tokenizer: Tokenizer, texts: Iterable[str], length: int) -> Iterato
     held: list[int] = []
     for text in texts:
         held += [*tokenizer.encode(text), *tokenizer.end]
-        while len(held) > length:
-            yield np.array(held[:length]), np.array(held[1 : length + 1]), length
-            del held[:length]
+        start = 0  # what is used up is let go of once a text: a book on one line has a million tokens
+        while len(held) - start > length:
+            end = start + length
+            yield np.array(held[start:end]), np.array(held[start + 1 : end + 1]), length
+            start = end
+        del held[:start]
     if len(held) > 1:
         yield padded(held[:-1], length, tokenizer.pad), padded(held[1:], length, IGNORED), len(held) - 1

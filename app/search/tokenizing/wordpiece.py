@@ -17,6 +17,7 @@ from app.search.errors import DatasetError, refused
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _MOST_WORDS = 1_000_000
+_LONGEST = 1000  # letters of a word that a tokenizer may ask to look up
 _IDEOGRAPHS = (  # blocks whose every sign is a word, first and last
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
     (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
@@ -127,7 +128,7 @@ def from_json(text: str) -> WordPiece:
         return _from_document(json.loads(text))
     except DatasetError:
         raise
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise refused(
             f"tokenizer.json cannot be read ({type(error).__name__}): give it as transformers saves it"
         ) from None
@@ -147,6 +148,9 @@ def _from_document(document: Mapping[str, Any]) -> WordPiece:
     good = all(isinstance(number, int) and 0 <= number < _MOST_WORDS for number in vocabulary.values())
     if not good or not all(isinstance(word, str) for word in vocabulary):
         raise refused("tokenizer.json has words without a number: give it as transformers saves it")
+    longest = int(model.get("max_input_chars_per_word", 100))
+    if not 1 <= longest <= _LONGEST:  # to look a word up takes time with its length squared
+        raise refused(f"tokenizer.json has max_input_chars_per_word {longest}; it may be 1 ... {_LONGEST}")
     return WordPiece(
         vocabulary=vocabulary,
         lowercase=bool(normalizer["lowercase"]),
@@ -154,7 +158,7 @@ def _from_document(document: Mapping[str, Any]) -> WordPiece:
         ideographs=bool(normalizer["handle_chinese_chars"]),
         clean=bool(normalizer["clean_text"]),
         prefix=str(model.get("continuing_subword_prefix", "##")),
-        longest=int(model.get("max_input_chars_per_word", 100)),
+        longest=longest,
     )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_LONGEST = 100  # letters of a word of the vocabulary, which is stated: longer ones are no words of a language
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -65,4 +66,4 @@ class Words:
 
 def _all(texts: Iterable[str], *, lowercase: bool) -> Iterator[str]:
     for text in texts:
-        yield from cut(text, lowercase=lowercase)
+        yield from (word for word in cut(text, lowercase=lowercase) if len(word) <= _LONGEST)

@@ -56,3 +56,11 @@ def test_a_number_that_json_cannot_say_is_the_askers_mistake(world: World) -> No
     answer = world.http.post(f"{API}/datasets", data={"kind": "digits", "options": '{"seed": NaN}'})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert "option seed is 'nan'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("options", [r'{"text": "\ud800"}', r'{"delimiter": "\udc00"}'])
+def test_options_that_no_answer_could_hold_are_refused(world: World, options: str) -> None:
+    files = {"file": ("sst2.tsv", b"1\tfine\n")}
+    answer = world.http.post(f"{API}/datasets", data={"kind": "text", "options": options}, files=files)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert world.http.get(f"{API}/datasets").status_code == 200

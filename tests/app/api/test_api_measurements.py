@@ -91,10 +91,42 @@ def test_another_place_or_a_busy_machine_calibrates_nothing(same_place: World) -
 def test_the_second_end_of_a_verification_changes_nothing(same_place: World) -> None:
     search, _ = with_weights(same_place)
     request = asked(same_place, search)
-    done(same_place, request, ROW | {"warning": "busy"})
-    done(same_place, request, ROW | {"warning": "busy"})
+    done(same_place, request, ROW)
+    done(same_place, request, ROW)
     measurements = same_place.http.get(PATH.format(search, 3)).json()["measurements"]
     assert len([m for m in measurements if m["origin"]]) == 1
+    with same_place.service.database.read() as session:
+        (only,) = calibrations.page(session, same_place.service.project_id, same_place.profile, limit=9)
+    assert (only.version, len(only.document["points"])) == (1, 1)
+
+
+def test_another_precision_calibrates_nothing(same_place: World) -> None:
+    search, _ = with_weights(same_place)
+    (row,) = done(same_place, asked(same_place, search, precision="float16"), ROW)["rows"]
+    assert "profile" not in row and "calibration" not in row
+
+
+def test_a_version_that_somebody_wrote_meanwhile_is_built_upon(
+    same_place: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL has it: what is read before the other commits is not the newest when we write."""
+    search, _ = with_weights(same_place)
+    newest, stale = calibrations.latest, [{}]
+    done(same_place, asked(same_place, search), ROW)
+    monkeypatch.setattr(calibrations, "latest", lambda *rest: stale.pop() if stale else newest(*rest))
+    assert done(same_place, asked(same_place, search), ROW)["rows"][0]["calibration"] == "version 2"
+    monkeypatch.setattr(calibrations, "latest", lambda *_: {})
+    result = done(same_place, asked(same_place, search), ROW)
+    assert result["rows"][0]["calibration"].startswith("no new version: Version 1"), "the times are kept all the same"
+
+
+def test_a_calibration_that_is_full_loses_no_verification(same_place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("costmodels.calibrate.MAX_POINTS", 1)
+    search, _ = with_weights(same_place)
+    done(same_place, asked(same_place, search), ROW)
+    assert "more than 1" in done(same_place, asked(same_place, search), ROW)["rows"][0]["calibration"]
+    measurements = same_place.http.get(PATH.format(search, 3)).json()["measurements"]
+    assert len([m for m in measurements if m["origin"]]) == 2
 
 
 def test_a_team_posts_its_own_numbers_and_no_front_moves(world: World) -> None:
@@ -118,6 +150,7 @@ def test_a_team_posts_its_own_numbers_and_no_front_moves(world: World) -> None:
     ("body", "status", "code"),
     [
         ({"metric": "latency_ms", "value": 0.0}, 422, "not_positive"),
+        ({"metric": "accuracy", "value": 93.1}, 422, "not_a_share"),
         ({"metric": "accuracy", "value": 0.5, "profile": "nobody"}, 422, "unknown_profile"),
         ({"metric": "joules", "value": 0.5}, 422, None),
         ({"metric": "accuracy", "value": 0.5, "origin": {"by": "search"}}, 422, None),

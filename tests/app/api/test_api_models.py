@@ -63,3 +63,11 @@ def test_lists_are_paged_newest_first_without_gaps(world: World) -> None:
         if after is None:
             break
     assert seen == [*reversed(made), world.model]
+
+
+@pytest.mark.parametrize("config", [r'{"x": "\ud800"}', r'{"\ud800": 1}'])
+def test_a_config_that_no_answer_could_hold_is_refused(world: World, config: str) -> None:
+    asked = {"architecture": "bert", "config": config}
+    answer = world.http.post(f"{API}/models", data=asked, files={"file": ("w.safetensors", b"\x02" + bytes(7) + b"{}")})
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/config")
+    assert world.http.get(f"{API}/models").status_code == 200

@@ -165,6 +165,10 @@ def test_what_is_not_safe_to_repeat_is_not_repeated() -> None:
     with pytest.raises(httpx2.ConnectError):
         connection.send("POST", "/api/v1/profiles", json={})
     assert len(transport.keys) == 1
+    again = Flaky(1, 503)
+    with pytest.raises(ApiError):
+        Client(BASE, transport=again).post_measurement("s", 3, "accuracy", 0.9)
+    assert len(again.keys) == 1, "it would stand there twice"
     always = Flaky(99)
     with pytest.raises(httpx2.ConnectError):
         Connection(BASE, transport=always, pause=lambda _: None).get("/x")

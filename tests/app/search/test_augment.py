@@ -99,3 +99,9 @@ def test_training_batches_alone_are_changed(data: Dataset) -> None:
     (statistics, _), *_ = Feed(data, "calibration", TASK).shuffled(4, 3)
     (expected, _), *_ = Feed(data, "calibration", Task(mean=TASK.mean, std=TASK.std)).shuffled(4, 3)
     assert torch.equal(statistics, expected)
+
+
+def test_colour_does_not_cut_normalised_numbers() -> None:
+    image = torch.linspace(-2.0, 2.0, 48).view(3, 4, 4)
+    changed = augmented(image[None], ("colour",), [(0, 0, 0)])
+    assert changed.min() < -1.0 and changed.max() > 1.0

@@ -150,6 +150,13 @@ def test_wall_time_ends_a_search_but_what_was_asked_for_is_finished() -> None:
     assert {trial.state for trial in trials} == {"complete"}
 
 
+def test_a_budget_that_ends_with_a_batch_ends_the_search() -> None:
+    dense, first_rung, promoted = 1, 6, 1
+    trials, last = ended(problem(**{**LADDER, "rungs": (20,)}, budget=Budget(recoveries=dense + first_rung + promoted)))
+    assert last.because == "recoveries"
+    assert len(trials) == FIRST + first_rung
+
+
 @pytest.mark.parametrize("budget", [Budget(recoveries=1), Budget(sample_passes=100)])
 def test_a_budget_that_pays_no_trial_is_refused_before_anything_runs(budget: Budget) -> None:
     executor = FakeExecutor()

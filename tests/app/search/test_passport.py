@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from app.search import forms
 from app.search.errors import SearchFailed
 from app.search.exporting import Exported
+from app.search.hops import _difference
 from app.search.passport import FORMATS, Passport
 from app.search.tasks import TASKS
 from app.search.trial import Measurement
@@ -182,3 +183,10 @@ def test_a_plan_applied_to_the_same_weights_is_the_same_trial(world: World, tmp_
     assert digest(Path(files["weights"])) == world.trial.files["weights"]
     again = [Measurement(**entry) for entry in json.loads(json.dumps(result["measurements"]))]
     assert tuple(again) == world.trial.measurements
+
+
+def test_a_nan_in_a_later_batch_is_no_agreement() -> None:
+    whole = [torch.ones(2), torch.ones(2)]
+    with pytest.raises(SearchFailed, match="not a finite number"):
+        _difference("smaller", whole, [torch.ones(2), torch.tensor([1.0, float("nan")])], 4)
+    assert _difference("smaller", whole, whole, 4).absolute == 0.0

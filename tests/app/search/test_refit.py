@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.search.refit import FEWEST, Observed, observe, one_hot, refit, ridge
+from app.search.refit import FEWEST, MOST, Observed, observe, one_hot, refit, ridge
 from pruning.patterns import Unstructured
 from pruning.plan import PruningPlan
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
@@ -96,3 +96,24 @@ def _at(measurement: object, fidelity: int) -> object:
     from dataclasses import replace
 
     return replace(measurement, fidelity=fidelity)  # type: ignore[type-var]
+
+
+def test_losses_of_several_searches_stay_with_their_own_plans() -> None:
+    first = follow(ASKED, FakeExecutor()).history()
+    other = follow(problem(trials=14, refit=False, seed=5, sampler="random"), FakeExecutor()).history()
+    space = HERE.prices.space
+    apart = [*pairs(observe(first, space)), *pairs(observe(other, space))]
+    assert pairs(observe([*first, *other], space)) == apart
+
+
+def test_of_very_many_losses_the_last_count() -> None:
+    trials = follow(ASKED, FakeExecutor()).history()[2:]
+    many = [*trials, *trials[:5]] * (MOST // len(trials))
+    assert len(many) > MOST
+    assert pairs(observe(many, HERE.prices.space)) == pairs(observe(many[-MOST:], HERE.prices.space))
+
+
+def pairs(seen: Observed | None) -> list[tuple[list[float], float]]:
+    """Which options, and the loss."""
+    assert seen is not None
+    return list(zip(seen.chosen.tolist(), seen.losses.tolist(), strict=True))

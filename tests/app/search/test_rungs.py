@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.search.rungs import bracket, fidelities, final_losses, verdicts
+from app.search.rungs import bracket, fidelities, final_losses, losses_of, verdicts
 from app.search.spec import Recovery
 from app.search.trial import Measurement, Trial, TrialCost
 from pruning.plan import PruningPlan
@@ -83,3 +83,9 @@ def test_fidelities_and_brackets() -> None:
     assert bracket(ASKED.spec) == 6
     assert bracket(problem(width=5).spec) == 5
     assert bracket(replace(ASKED.spec, width=12)) == 12
+
+
+def test_what_a_team_posts_later_is_no_loss_of_the_search() -> None:
+    posted = replace(measured(9.0, 0), origin={"by": "post"})
+    known = trial(2, 0.5, 0.3)
+    assert losses_of(known.evolve(measurements=(*known.measurements, posted))) == {0: 0.3}

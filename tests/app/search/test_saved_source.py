@@ -122,3 +122,35 @@ def test_what_datasets_itself_saves(tmp_path: Path) -> None:
     found = read(tmp_path, members, length=8)
     assert found.classes == ("bad", "good") and len(found.labels) == 52
     assert found.meta()["splits"] == {"train": 36, "calibration": 4, "validation": 6, "test": 6}
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "message"),
+    [
+        ("state.json", {"_data_files": None}, "names Arrow files that are not in the zip"),
+        ("state.json", {"_data_files": ["x", 3]}, "names Arrow files that are not in the zip"),
+        ("dataset_info.json", {"features": ["sentence", "label"]}, "say what goes in"),
+        ("dataset_info.json", {"features": "sentence"}, "say what goes in"),
+        ("dataset_info.json", {"features": {"sentence": STRING, "label": LABEL | {"names": ["a", "a"]}}}, "one name"),
+        (
+            "dataset_info.json",
+            {"features": {"sentence": STRING, "label": LABEL | {"names": ["\ud800", "a"]}}},
+            "written",
+        ),
+    ],
+)
+def test_odd_descriptions_are_refused(tmp_path: Path, member: str, content: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read(tmp_path, texts(split="all") | {f"all/{member}": json.dumps(content).encode()}, length=8)
+
+
+def test_names_that_are_no_list_are_none(tmp_path: Path) -> None:
+    info = {"features": {"sentence": STRING, "label": LABEL | {"names": 5}}}
+    found = read(tmp_path, texts(split="all") | {"all/dataset_info.json": json.dumps(info).encode()}, length=8)
+    assert found.classes == ("0", "1")
+
+
+def test_ragged_targets_are_refused(tmp_path: Path) -> None:
+    columns = {"sentence": TEXTS, "label": [[1.0 + n] * (1 + n % 2) for n in range(40)]}
+    with pytest.raises(DatasetError, match="row 2 has 2 targets, the first has 1"):
+        read(tmp_path, folder("all", columns, {"sentence": STRING, "label": {}}), length=8, task="regression")

@@ -46,6 +46,16 @@ def test_half_of_the_trials_are_given_at_first_and_uniform_ones_are_among_them()
     assert later["sampler"] >= len(range(seed_count(spec), 24)) // 2
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_turn_counts_the_places_of_its_source_before(refit: bool) -> None:
+    spec = problem(trials=21, refit=refit).spec
+    met: Counter[str] = Counter()
+    for index in range(60):
+        at = place(spec, index)
+        assert at.turn == met[at.source]
+        met[at.source] += 1
+
+
 def test_targets_are_tried_first_on_every_device() -> None:
     spec = problem(trials=24, targets=(0.5, 0.2)).spec
     found = [place(spec, index) for index in range(24)]

@@ -147,7 +147,7 @@ def _changed(value: float) -> Any:
         ({"x": np.float32(1), "y": Y}, "x is a scalar of float32"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, "x_test is 40x1x3 of float32: make them"),
         ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, "classes is 2 of <U1, but the labels need 4"),
-        ({"x": X, "y": Y, "classes": np.array(["a", "b", "a", "d"])}, "one class twice"),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b", "a", "d"])}, "two classes have one name"),
         ({"x": X, "y": Y, "classes": np.arange(4)}, "4 names as text"),
         ({"x": X[:3], "y": Y[:3]}, "split would be empty: give more samples"),
     ],
@@ -298,3 +298,23 @@ def test_naming_the_sources_costs_no_torch() -> None:
         "import sys, app.search.sources; assert not {'torch', 'sklearn', 'PIL', 'pandas', 'pyarrow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_sets_whose_targets_differ_in_kind_or_shape_are_refused(tmp_path: Path) -> None:
+    floats = np.linspace(0, 1, 40)
+    for y_test in (Y, np.stack([floats, floats], axis=1)):
+        refused(tmp_path, "different kinds or shapes", x_train=X, y_train=floats, x_test=X, y_test=y_test)
+
+
+def test_numbers_to_predict_are_no_words_of_a_vocabulary(tmp_path: Path) -> None:
+    found = npz(tmp_path, x=np.arange(80).reshape(40, 2), y=np.linspace(0, 1e6, 40))
+    assert found.targets == "numbers" and found.meta()["vocabulary"] == 80
+
+
+def test_tokens_of_which_none_is_judged_are_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "no place of train is judged", x=np.ones((40, 3), int), y=np.full((40, 3), -100))
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\nb", "\x1b[31m"])
+def test_class_names_that_cannot_be_written_are_refused(tmp_path: Path, name: str) -> None:
+    refused(tmp_path, "cannot be written", x=X, y=Y % 2, classes=np.array([name, "b"]))

@@ -1,5 +1,6 @@
 """What trials cost: counted from their reports, from the spec where those say nothing, and once a run."""
 
+from dataclasses import replace
 from math import inf
 
 from app.search.spec import Budget, Recovery
@@ -18,6 +19,11 @@ def purse(**budget: int) -> Purse:
 def test_a_run_counts_three_for_forward_and_backward_and_one_for_a_measured_sample() -> None:
     assert purse().planned(10) == 3 * 10 * 8 * 2 + 200
     assert purse().planned(0) == 200
+
+
+def test_a_teacher_that_answers_too_is_paid_for() -> None:
+    taught = problem(recovery=replace(RECOVERY, distil=0.5)).spec
+    assert Purse(spec=taught, table_passes=0, measured_samples=200).planned(10) == 4 * 10 * 8 * 2 + 200
 
 
 def test_runs_are_added_up_by_fidelity() -> None:

@@ -219,3 +219,33 @@ def test_tables_of_numbers(tmp_path: Path) -> None:
 def test_options_of_other_sources_are_refused() -> None:
     with pytest.raises(DatasetError, match=r"unknown option 'length'; known are \['calibration', 'channels'"):
         prepare("images", None, {"length": 8}, quiet)
+
+
+@pytest.mark.parametrize("start", ["\n\nsentence\tlabel\n", "\nlabel\tsentence\n"])
+def test_a_header_behind_empty_lines_is_no_sample(tmp_path: Path, start: str) -> None:
+    rows = ROWS if start.startswith("\nl") else [(text, label) for label, text in ROWS]
+    found = read(tmp_path, tsv(rows, start))
+    assert found.classes == ("0", "1") and len(found.labels) == 40
+
+
+def test_a_header_of_several_lines_is_no_sample(tmp_path: Path) -> None:
+    rows = "".join(f"{label},{text.replace(',', '')},x\n" for label, text in ROWS)
+    found = read(tmp_path, f'label,text,"of\nmany lines"\n{rows}'.encode())
+    assert found.classes == ("0", "1") and len(found.labels) == 40
+
+
+def test_endless_words_are_no_part_of_the_vocabulary(tmp_path: Path) -> None:
+    found = read(tmp_path, tsv([(label, f"{text} {'z' * 5000}") for label, text in ROWS]))
+    assert max(map(len, found.stated["tokenizer"]["vocabulary"])) <= 100
+
+
+def test_windows_of_one_long_line_follow_each_other(tmp_path: Path) -> None:
+    long = " ".join(str(n) for n in range(1000))
+    short = "1 2 3\n" * 20
+    found = read(
+        tmp_path, {"train.txt": f"{long}\n{short}".encode(), "test.txt": short.encode()}, task="language_modelling"
+    )
+    train = found.splits["train"]
+    flat, after = (np.concatenate([rows[n] for n in train[:125]]) for rows in (found.inputs, found.labels))
+    assert np.array_equal(flat[1:], after[:-1])
+    assert [words_of(found, int(n))[0] for n in train[:3]] == ["0", "8", "16"]

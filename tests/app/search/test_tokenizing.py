@@ -123,3 +123,14 @@ def test_it_says_what_tokenizers_says(oracle: Any, rules: dict[str, Any], text: 
     whole = document(**rules)
     theirs = oracle.Tokenizer.from_str(json.dumps({**whole, "version": "1.0", "added_tokens": []}))
     assert from_json(json.dumps(whole)).encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("longest", ["1e999", "1000000000", "0"])
+def test_a_tokenizer_that_would_look_forever_is_refused(longest: str) -> None:
+    words = '{"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}'
+    model = f'{{"type": "WordPiece", "vocab": {words}, "max_input_chars_per_word": {longest}}}'
+    rest = (
+        '"normalizer": {"type": "BertNormalizer", "lowercase": true, "handle_chinese_chars": true, "clean_text": true}'
+    )
+    with pytest.raises(DatasetError, match=r"tokenizer\.json"):
+        from_json(f'{{"model": {model}, {rest}, "pre_tokenizer": {{"type": "BertPreTokenizer"}}}}')

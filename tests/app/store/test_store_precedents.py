@@ -1,10 +1,12 @@
 """What searches took, from their trials alone; and estimates that are kept once and compared once."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.store import precedents, searches, trials
 from app.store.database import Database
-from tests.app.store.made import asked, complete, project, search
+from tests.app.store.made import accuracy, asked, complete, project, search
 
 
 def run_out(database: Database, **changes: object) -> str:
@@ -70,3 +72,12 @@ def test_known_plans_are_complete_trials_with_their_noise(database: Database) ->
         assert found[0].plan["pruner"] == "magnitude"
         assert [one.quality for one in precedents.known_plans(s, [key], metric="r2", limit=1)] == [0.9]
         assert precedents.known_plans(s, [], metric="accuracy", limit=10) == []
+
+
+def test_the_noise_is_the_searches_own(database: Database) -> None:
+    key = run_out(database)
+    with database.begin() as s:
+        posted = replace(accuracy(0.5), standard_error=5.0, origin={"by": "post"})
+        trials.add_measurements(s, key, 0, [posted])
+        found = precedents.known_plans(s, [key], metric="accuracy", limit=9)
+        assert [(plan.quality, plan.standard_error) for plan in found] == [(0.9, 0.01), (0.8, 0.01)]

@@ -80,3 +80,17 @@ def test_a_recorded_trial_names_the_files_made_of_it_later(database: Database) -
         assert found.state == "complete"
         with pytest.raises(NotFound):
             trials.add_files(s, where, 7, {})
+
+
+def test_an_export_waits_for_the_one_before_it(database: Database) -> None:
+    with database.begin() as s:
+        common = {"project_id": project(s), "search_id": search(s)}
+        first, second = (
+            trial_requests.add(s, **common, number=2, kind="export", body={"formats": [name]})
+            for name in ("onnx", "state")
+        )
+        other = trial_requests.add(s, **common, number=3, kind="export", body={"formats": ["onnx"]})
+        behind = [trial_requests.behind_another(s, request) for request in (first, second, other)]
+        assert behind == [False, True, False]
+        trial_requests.set_failed(s, first.id, {"code": "lost", "reason": "It died"})
+        assert not trial_requests.behind_another(s, second)

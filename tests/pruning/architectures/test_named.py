@@ -98,3 +98,8 @@ def test_a_checkpoint_with_more_than_tensors_is_not_unpickled(tmp_path: Path) ->
     for name, said in (("d", "no state dict"), ("e", "'lr' is no tensor"), ("f", "cannot be read")):
         with pytest.raises(IntakeError, match=said):
             read_local(tmp_path / f"{name}.pt")
+
+
+def test_a_number_beyond_floats_is_refused() -> None:
+    with pytest.raises(IntakeError, match="dropout is"):
+        named_config("bert", {"dropout": 10**400})

@@ -76,6 +76,7 @@ def test_what_a_graph_takes_is_read_from_it(tmp_path: Any) -> None:
             "/dataset",
             "token numbers, but the model's input 'a' is",
         ),
+        ({}, (IDS, replace(MASK, rows=2)), {}, "/dataset", "looks its input 'b' up in an embedding"),
         ({}, (IDS, MASK, MASK), {}, "/dataset", r"takes 3 inputs \(a, b, b\), but the data have 2"),
         ({}, (IDS, replace(MASK, shape=(4,))), {}, "/dataset", "samples are 8, but the model takes 4"),
         ({"input_shape": [16]}, (), {}, "/dataset", 'prepare the texts with the option {"length": 8}'),
