@@ -69,5 +69,5 @@ def test_lists_are_paged_newest_first_without_gaps(world: World) -> None:
 def test_a_config_that_no_answer_could_hold_is_refused(world: World, config: str) -> None:
     asked = {"architecture": "bert", "config": config}
     answer = world.http.post(f"{API}/models", data=asked, files={"file": ("w.safetensors", b"\x02" + bytes(7) + b"{}")})
-    assert (answer.status_code, answer.json()["pointer"]) == (422, "/config")
+    assert answer.status_code == 422 and "A config is a JSON object" in answer.text
     assert world.http.get(f"{API}/models").status_code == 200
