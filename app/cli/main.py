@@ -179,6 +179,8 @@ def _register_fleet() -> None:
 
 
 _register_submit()
+
+
 def _register_verify() -> None:
     from app.cli.verify import ship, verify
 

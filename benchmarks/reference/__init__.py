@@ -1,1 +1,1 @@
-"""The four reference tasks: a search on each with the defaults, and what ONNX Runtime measures of three of its points."""
+"""The four reference tasks: a search on each with the defaults, and three of its points measured by ONNX Runtime."""

@@ -1,11 +1,10 @@
 """The four tasks: where their models and data come from, and how the models that nobody gave us are trained.
 
 The digits network is the demo's; the ResNet-20 is the one kept beside the checkout. A MobileNet-v1 of half width for
-32 pixels (its first convolution has stride 1) and a BERT-like encoder of two layers are trained here, on the train split
-alone, with the product's own batches and training loop.
+32 pixels (its first convolution has stride 1) and a BERT-like encoder of two layers are trained here, on the train
+split alone, with the product's own batches and training loop.
 """
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,9 +100,7 @@ def _net(case: Case, data: Dataset) -> nn.Module:
         net = build("mobilenet_v1", {"size": 32, "classes": 10, "width": 0.5})
         net.features[0][0].stride = (1, 1)
         return net
-    words = int(
-        data.meta["vocabulary"]["size"] if isinstance(data.meta["vocabulary"], dict) else data.meta["vocabulary"]
-    )
+    words = int(data.meta["vocabulary"])
     sizes = {"depth": 2, "width": 64, "heads": 4, "hidden": 256, "tokens": _TEXT["length"], "classes": 2}
     return build("bert", {**sizes, "vocabulary": words})
 
@@ -134,8 +131,3 @@ def _pack(target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("train", "dev", "test"):
             archive.write(SHARED / "sst2" / f"{name}.tsv", f"{name}.tsv")
-
-
-def described(case: Case) -> str:
-    """One line for a table."""
-    return json.dumps({"kind": case.kind, **case.options, **case.task})

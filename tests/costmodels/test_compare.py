@@ -1,6 +1,5 @@
 """Networks in turns: the clock decides, not the order; a smaller net is measured smaller."""
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -63,11 +62,11 @@ class Fake:
 
 
 @pytest.fixture(scope="module")
-def nets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, GraphNet]]:
+def nets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, GraphNet]:
     net = graph_of(small_net(), tmp_path_factory.mktemp("net"))
     spec = trace(net)
     group = next(group for group in spec.groups if group.removable)
-    yield {"dense": net, "pruned": cut_channels(net, spec, {group.name: [0]})}
+    return {"dense": net, "pruned": cut_channels(net, spec, {group.name: [0]})}
 
 
 def test_each_round_gives_every_network_a_turn(nets: dict[str, GraphNet], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ def inspect(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     write_model(document, tensors, folder)
     report(0.5, "tracing the graph")
     net = load(folder)
+    _check_weights(net)
     spec = describe(net)
     report(0.7, "counting multiply-adds")
     spec = replace(spec, notes=(*notes, *spec.notes, _counted(net, spec)))
@@ -59,6 +60,21 @@ def _named(payload: Mapping[str, Any], folder: Path) -> tuple[Any, Any, tuple[st
     if done.fallback:
         notes.append(f"exported in eval mode, for in train mode {done.fallback}")
     return document, tensors, tuple(notes)
+
+
+def _check_weights(net: Any) -> None:
+    """Refuse parameters that are no numbers, by name; buffers and constants may hold infinities, as masks do."""
+    from pruning.errors import IntakeError
+    from pruning.graphnet import tensors_of
+
+    tensors = tensors_of(net)
+    for entry in net.document.parameters:
+        bad = 0 if entry.kind != "parameter" else int((~tensors[entry.id].isfinite()).sum())
+        if bad:
+            raise IntakeError(
+                f"{bad} of the {tensors[entry.id].numel()} values of {entry.name[:80]!r} are no finite numbers: "
+                "its training diverged; upload weights from before that"
+            )
 
 
 def _counted(net: Any, spec: Any) -> str:

@@ -66,7 +66,8 @@ def prepare(payload: Mapping[str, Any], folder: Path, _report: Report) -> Answer
     mark("prepare", folder)
     (folder / "arrays.zip").write_text(json.dumps(payload["options"]))
     splits = {"train": 640, "calibration": 64, "validation": 100, "test": 100}
-    return {"meta": {"classes": ["a", "b"], "input_shape": [256], "splits": splits}}, {"arrays": str(folder / "arrays.zip")}
+    meta = {"classes": ["a", "b"], "input_shape": [256], "splits": splits}
+    return {"meta": meta}, {"arrays": str(folder / "arrays.zip")}
 
 
 def measure(payload: Mapping[str, Any], folder: Path, _report: Report) -> Answer:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from app.search.batches import Feed, check_fit
 from app.search.data import Dataset
-from app.search.spool import Array
 from app.search.errors import DatasetError
 from app.search.spec import Task
+from app.search.spool import Array
 from pruning.layers import ModelSpec
 from tests.app.search.datasets import dataset, flat, images
 

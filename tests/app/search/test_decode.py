@@ -64,7 +64,7 @@ def test_a_plan_takes_no_more_than_its_band_allows(found: dict[str, Any]) -> Non
 
 
 def biased_error(plan: PruningPlan, found: dict[str, Any]) -> float:
-    """Worked out layer by layer, from the formula in words: error times e^(1.5 x |x|), for group and pattern, to the p."""
+    """Layer by layer, from the formula in words: error times e^(1.5 x |x|), for group and pattern, to the p."""
     group = group_of(SMALL.model)
     total = 0.0
     for name, pattern in plan.patterns.items():

@@ -116,3 +116,13 @@ def test_a_model_with_nothing_to_prune_is_refused_with_the_reasons(
 ) -> None:
     with pytest.raises(IntakeError, match=said):
         inspected(tmp_path / "out", export(module.eval(), (inputs,), tmp_path / "m.pt2"))
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    state = build("cifar_resnet", RESNET, seed=3).state_dict()
+    name = next(name for name, value in state.items() if value.ndim == 4)
+    state[name] = state[name].clone()
+    state[name].view(-1)[:2] = torch.tensor([float("nan"), float("inf")])
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(IntakeError, match=rf"2 of the \d+ values of '{name}' are no finite numbers"):
+        inspected(tmp_path / "out", tmp_path / "w.safetensors", architecture="cifar_resnet", config=RESNET)
