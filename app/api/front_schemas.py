@@ -22,7 +22,7 @@ class PointOut(MeasuredOut):
     throughput_per_s: float = Field(description="samples a second at the predicted latency, one batch after another")
     fidelity: int = Field(description="recovery steps behind `value`")
     measured_ms: float | None = Field(description="the newest latency measured on this device; null if none was")
-    measured_spread_ms: float | None = Field(description="its standard deviation over runs, else its standard error")
+    measured_spread_ms: float | None = Field(description="its standard error; how single runs vary is with the trial")
     shipped: dict[str, str] | None = Field(description="when the team put it to use, and what it said of that")
     predicted: bool = True
     sources: dict[str, float]

@@ -92,8 +92,7 @@ def _measured(found: Measurement | None, batch: int) -> dict[str, Any]:
     """A measured latency; one of another batch size than the profile's stands beside no prediction of it."""
     if found is None or found.origin.get("batch", batch) != batch:
         return {"measured_ms": None, "measured_spread_ms": None}
-    spread_ms = found.origin.get("std_ms", found.standard_error)
-    return {"measured_ms": found.value, "measured_spread_ms": spread_ms}
+    return {"measured_ms": found.value, "measured_spread_ms": found.standard_error}
 
 
 def _limits(search: SearchRecord, profile_id: str, dense: PointOut | None) -> list[LimitOut]:

@@ -2,8 +2,9 @@
 
 Where prices add up it is the additive solver's, else that of coupled widths (`coupled_bound`). Both hold at exact
 prices: no plan's error, as the table adds it up, is below. These errors are divergences from the dense model before
-recovery, one option at a time, in nats. Trials recover and errors do not quite add up, so a trial may lie below what is
-predicted; a gap says what the table still promises, no more.
+recovery, one option at a time, in nats. What a trial's loss is after recovery follows from its table error by the curve
+that fits the search's own trials (`refit.healing`); the same curve at the bound is the predicted best loss. Errors do
+not quite add up, so a trial may lie below it: a gap says what the table still promises, no more.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from app.search.candidates import candidates, weighted
 from app.search.coupling import coupled
 from app.search.front import pareto_front
+from app.search.refit import Healing, healing, observe
 from app.search.terrain import Floats, Terrain
 from app.search.trial import Trial
 
@@ -43,21 +45,32 @@ def _steps(terrain: Terrain, profile: str) -> list[dict[str, float]]:
     return [{"latency_ms": float(x), "error": float(y)} for x, y in zip(latencies_ms, errors, strict=True)]
 
 
-def gaps(document: Mapping[str, Sequence[Mapping[str, float]]], trials: Sequence[Trial]) -> dict[str, Any]:
+def gaps(
+    document: Mapping[str, Sequence[Mapping[str, float]]], trials: Sequence[Trial], terrain: Terrain
+) -> dict[str, Any]:
     """By profile, for every trial on the front by validation loss: its loss, the predicted least loss, and the gap.
 
-    The predicted least loss at a latency is the dense model's with the same recovery, plus the bound's error there.
+    The predicted least loss at a latency is what the trials' losses say of the bound's error there; with too few of
+    them, the loss of the dense model with the same recovery plus that error, unhealed.
     """
     dense = [t for t in trials if t.role != "searched" and t.state == "complete" and t.value("loss", "validation")]
     if not dense:
         return {profile: [] for profile in document}
     loss = dense[-1].value("loss", "validation")
     assert loss is not None
-    return {profile: list(_gaps(profile, points, trials, loss.value)) for profile, points in document.items()}
+    predict = _healed(trials, terrain) or Healing(base=loss.value, slope=1.0, power=1.0)
+    return {profile: list(_gaps(profile, points, trials, predict)) for profile, points in document.items()}
+
+
+def _healed(trials: Sequence[Trial], terrain: Terrain) -> Healing | None:
+    """What the complete trials say of loss after recovery; None if there are too few."""
+    complete = [trial for trial in trials if trial.state == "complete" and trial.role == "searched"]
+    observed = observe(complete, terrain.prices.space)
+    return healing(observed.chosen @ np.concatenate(terrain.errors), observed.losses) if observed else None
 
 
 def _gaps(
-    profile: str, points: Sequence[Mapping[str, float]], trials: Sequence[Trial], dense_loss: float
+    profile: str, points: Sequence[Mapping[str, float]], trials: Sequence[Trial], predict: Healing
 ) -> Iterable[dict[str, float]]:
     found = [
         (trial.cost(profile).latency_ms, measured.value, trial.number)
@@ -68,7 +81,7 @@ def _gaps(
         latency_ms, loss, number = found[index]
         within = [point["error"] for point in points if point["latency_ms"] <= latency_ms * (1 + 1e-9)]
         if within:
-            predicted = dense_loss + min(within)
+            predicted = predict.loss(min(within))
             yield {
                 "number": number,
                 "latency_ms": latency_ms,

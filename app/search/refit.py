@@ -30,6 +30,19 @@ _DIGITS = 6  # of η: the last bits of a linear solve must not decide between pl
 
 
 @dataclass(frozen=True, kw_only=True)
+class Healing:
+    """What recovery leaves of a plan's table error t: loss = base + slope · t^power."""
+
+    base: float
+    slope: float
+    power: float
+
+    def loss(self, total: float) -> float:
+        """The loss after recovery that a table error stands for."""
+        return float(self.base + self.slope * total**self.power)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """What trials showed at one fidelity: `chosen[trial, option]` over all options of all units, and their losses."""
 
@@ -116,8 +129,17 @@ def _best_weight(rows: Floats, targets: Floats, prior: Floats) -> float:
 
 
 def _seen(totals: Floats, losses: Floats) -> Floats:
-    """How much error each trial shows, in the table's measure: by the curve a + s · t^β that fits all of them best."""
-    best, least = totals, np.inf
+    """How much error each trial shows, in the table's measure: by the curve that fits all of them best."""
+    curve = healing(totals, losses)
+    if curve is None:
+        return totals
+    seen = np.clip((losses - curve.base) / curve.slope, 0.0, None) ** (1.0 / curve.power)
+    return np.clip(seen, totals / _MOST, totals * _MOST)
+
+
+def healing(totals: Floats, losses: Floats) -> Healing | None:
+    """The curve that fits losses to table errors best; None if losses do not rise with errors."""
+    best, least = None, np.inf
     for power in _POWERS:
         heights = totals**power
         design = np.column_stack([np.ones(len(totals)), heights])
@@ -125,8 +147,8 @@ def _seen(totals: Floats, losses: Floats) -> Floats:
         (base, slope), *_ = np.linalg.lstsq(design * weights[:, None], losses * weights, rcond=None)
         misfit = float(np.square((design @ [base, slope] - losses) * weights).sum())
         if slope > 0.0 and misfit < least:
-            best, least = np.clip((losses - base) / slope, 0.0, None) ** (1.0 / power), misfit
-    return np.clip(best, totals / _MOST, totals * _MOST)
+            best, least = Healing(base=float(base), slope=float(slope), power=power), misfit
+    return best
 
 
 def _kinship(space: Space) -> Floats:

@@ -96,7 +96,7 @@ def _searching(climb: Climb) -> Generator[Event, None, None]:
     with closing(climb.events()) as events:
         for event in events:
             if isinstance(event, SearchEnded):
-                found = gaps(front, [climb.trials[number] for number in sorted(climb.trials)])
+                found = gaps(front, [climb.trials[number] for number in sorted(climb.trials)], climb.terrain)
                 yield BoundReady(document={**front, GAPS: found})
             yield event
 

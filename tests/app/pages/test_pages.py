@@ -99,14 +99,14 @@ def test_measured_stands_beside_predicted_and_what_did_not_get_far_is_counted(pa
     search = pages.explored()
     front = pages.json(f"/searches/{search}/front")
     (point,) = [p for p in front["points"] if p["number"] == 3]
-    assert (point["measured_ms"], point["measured_spread_ms"]) == (1.75, 0.05)
+    assert (point["measured_ms"], point["measured_spread_ms"]) == (1.75, 0.01)
     assert point["throughput_per_s"] == pytest.approx(1000 / point["latency_ms"])
     assert [(p["number"], p["fidelity"]) for p in front["stopped"]] == [(5, 200)]
     assert 5 not in [p["number"] for p in front["trials"]]
     page = pages.html(f"/searches/{search}")
     (row,) = [row for row in Table(page, "front-rows") if row[0] == "★ 3"]
     assert float(row[1].split()[0]) == pytest.approx(point["latency_ms"], rel=0.006)
-    assert row[2] == "1.75 ± 0.05"
+    assert row[2] == "1.75 ± 0.01"
     assert page.count('class="measured"') == 2 and page.count('<text class="shipped"') == 1  # the other is the legend's
     assert "the same trial, measured" in page and "1 ended at a lower fidelity" in page
     assert "<b>2</b> infeasible" in page and "<b>1</b> stopped early" in page
