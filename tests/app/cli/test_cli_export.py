@@ -97,4 +97,5 @@ def test_a_plan_applied_prints_its_measurements(
     result = runner.invoke(app, ["apply", search, "2", "--model", world.model, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "test accuracy 0.9371 ± 0.012 (360 samples)" in result.output
-    assert (tmp_path / "trial-2.safetensors").read_bytes() == b"new"
+    (written,) = tmp_path.glob("trial-2-applied-*.safetensors")  # beside the trial's own, not over it
+    assert written.read_bytes() == b"new"
