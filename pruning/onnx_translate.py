@@ -32,7 +32,7 @@ def translated(net: GraphNet) -> Any:
     import onnx_ir as ir
     from onnxscript import optimizer
 
-    with _quiet():
+    with quiet():
         try:
             program = exported(net)
             found = torch.onnx.export(program, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
@@ -100,7 +100,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """torch tells of its registry and of what it could not fold; neither says anything about the file."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level

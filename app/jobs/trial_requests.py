@@ -1,9 +1,9 @@
 """What was asked for single trials, as nouns: what a task needs to know, and what becomes of its files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.jobs.failures import KnownFailure
 from app.jobs.lease import Lease, Session
@@ -17,6 +17,8 @@ from app.store import datasets, models, profiles, searches, trial_requests, tria
 from app.store.blobs import ArtefactStore
 from app.store.records import DatasetRecord, ModelRecord, SearchRecord, TrialRequestRecord
 from pruning.layers import ModelSpec
+
+Payload = Callable[[Lease, ArtefactStore, Path, TrialRequestRecord], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,30 +122,19 @@ def _ready(result: Mapping[str, Any], files: Mapping[str, str]) -> Ready:
     return {"result": result, "files": files}
 
 
-REQUESTS = (
-    Noun(
-        name="export",
-        kind="export",
+def _noun(kind: Literal["export", "apply"], payload: Payload, set_ready: Callable[[Session, str, Ready], None]) -> Noun:
+    return Noun(
+        name=kind,
+        kind=kind,
         working="running",
-        waiting=lambda s: trial_requests.waiting(s, "export"),
-        payload=_export,
+        waiting=lambda s: trial_requests.waiting(s, kind),
+        payload=payload,
         begin=trial_requests.set_running,
         ready=_ready,
-        set_ready=_exported,
+        set_ready=set_ready,
         refuse=_refuse,
         refused="failed",
-    ),
-    Noun(
-        name="apply",
-        kind="apply",
-        working="running",
-        waiting=lambda s: trial_requests.waiting(s, "apply"),
-        payload=_apply,
-        begin=trial_requests.set_running,
-        ready=_ready,
-        set_ready=_applied,
-        refuse=_refuse,
-        refused="failed",
-    ),
-    VERIFY,
-)
+    )
+
+
+REQUESTS = (_noun("export", _export, _exported), _noun("apply", _apply, _applied), VERIFY)

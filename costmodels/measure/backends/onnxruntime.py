@@ -4,8 +4,6 @@ Inputs are bound by address, so that a call copies nothing. The spinning of idle
 sessions of other layers are alive at the same time.
 """
 
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +16,7 @@ from costmodels.measure.backends.base import first_line
 from costmodels.measure.problem import LayerProblem, Place
 from costmodels.measure.timing import Call, Clock, Watch, wall_watch
 from pruning.graphnet import GraphNet
+from pruning.onnx_translate import quiet
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _INSTALL = "install the extra 'onnx': onnx, onnxscript and onnxruntime (onnxruntime-gpu for cuda)"
@@ -108,7 +107,7 @@ class OnnxRuntimeBackend:
 
 def _exported(net: GraphNet, inputs: tuple[Tensor, ...]) -> bytes:
     try:
-        with _quiet():
+        with quiet():
             exported: Any = torch.onnx.export(net, inputs, dynamo=True, verbose=False)
         return bytes(exported.model_proto.SerializeToString())
     except ImportError as error:
@@ -117,17 +116,3 @@ def _exported(net: GraphNet, inputs: tuple[Tensor, ...]) -> bytes:
         raise MeasureError(
             f"the model does not export to ONNX: {first_line(error)}; measure with another backend"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's remarks on libraries that we do not use are nobody's business."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
