@@ -127,9 +127,9 @@ def test_rows_of_the_first_revision_keep_all_they_had(database: Database) -> Non
         cost_row = "trial_id, profile_id, position, latency_ms, sources, derivations"
         s.execute(text(f"INSERT INTO trial_costs ({cost_row}) VALUES (:t,:p,0,1.5,:json,:json)"), values)
     database.migrate()
-    read = "SELECT latency_ms, low_ms, high_ms FROM trial_costs"
+    read = "SELECT latency_ms, low_ms, high_ms, energy_mj, weight_bytes FROM trial_costs"
     with database.read() as s:
-        assert s.execute(text(read)).all() == [(1.5, None, None)]
+        assert s.execute(text(read)).all() == [(1.5, None, None, None, None)]
     schema.downgrade(database.url, "0001")
     assert "calibrations" not in names(database)
     with database.read() as s:
@@ -177,12 +177,13 @@ def test_rows_of_the_second_revision_survive_every_step_up_and_down(database: Da
     with database.begin() as s:
         assert fronts.get(s, values["s"], values["p"]) == fronts.recomputed(s, values["s"], values["p"])
         assert [point.quality for point in fronts.get(s, values["s"], values["p"])] == [0.75]
+        s.execute(text("UPDATE trial_costs SET energy_mj = 2.5, weight_bytes = 1024"))
         for column in ("trials SET shipped", "measurements SET origin", "searches SET estimate", "searches SET actual"):
             s.execute(text(f"UPDATE {column} = :json"), values)
         common = {"project_id": values["project"], "search_id": values["s"]}
         trial_requests.add(s, **common, number=0, kind="verify", body={})
         insert(s, values, "repricings", search_id=":s", profile_id=":p", calibration_id=":c", created_at=":at")
-    for revision in ("0007", "0006", "0005", "0004", "0003", "0002"):
+    for revision in ("0008", "0007", "0006", "0005", "0004", "0003", "0002"):
         schema.downgrade(database.url, revision)
         assert rows() == [1] * 9, revision
     with database.read() as s:

@@ -34,13 +34,21 @@ class ExpectedOut(BaseModel):
 
 
 class UnreachableOut(BaseModel):
-    """A limit that no plan keeps, and the range that plans do reach."""
+    """A limit that no plan keeps, and the range that plans do reach, in the unit that `resource` names.
+
+    `limit_ms`, `lowest_ms` and `dense_ms` say it again of latencies alone; `lowest` and `dense` are null where the
+    profile cannot price the resource.
+    """
 
     pointer: str
     profile: str
-    limit_ms: float
-    lowest_ms: float
-    dense_ms: float
+    resource: Literal["latency_ms", "energy_mj", "weight_bytes"]
+    limit: float
+    lowest: float | None
+    dense: float | None
+    limit_ms: float | None
+    lowest_ms: float | None
+    dense_ms: float | None
     detail: str
 
 

@@ -142,14 +142,15 @@ def _dense_ms(models: "Sequence[FleetModel]", profiles: "Sequence[str] | set[str
 
 
 def _limits_ms(search: SearchRecord, dense_ms: dict[str, float]) -> dict[str, float]:
-    """The tightest limit of every limited profile among these.
+    """The tightest limit on latency of every profile among these that has one.
 
     Raises:
         Problem: 422 where none of them has a limit.
     """
     found: dict[str, float] = {}
     for limit in search.spec["limits"]:
-        if (profile := limit["profile"]) in dense_ms:
+        timed = limit["latency_ms"] is not None or limit["share"] is not None
+        if timed and (profile := limit["profile"]) in dense_ms:
             given_ms = limit["latency_ms"] or limit["share"] * dense_ms[profile]
             found[profile] = min(given_ms, found.get(profile, given_ms))
     if not found:

@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from app.api.estimate_schemas import EstimateOut, ExpectedOut, LevelOut, RangeOut, UnreachableOut
-from app.api.pricing import fitted
+from app.api.pricing import capitalised, fitted
 from app.api.service import Service
 from app.errors import Problem, pointer
 from app.search.error_table import forwards
+from app.search.errors import SearchFailed
 from app.search.estimate import Duration, Precedent, Work, duration, work
 from app.search.expected import Found, Unreachable, expected_front, unreachable
 from app.search.judging import headline_of
 from app.search.price import ReachableRange, reachable_range, remembered
 from app.search.reprice import reprice
+from app.search.resources import Resources
 from app.search.space import space
 from app.search.spec import SearchSpec
 from app.store import calibrations, datasets, models, precedents, profiles, searches
@@ -56,7 +58,9 @@ def forecast(here: Service, spec: SearchSpec) -> EstimateOut:
     samples = dict((parts.dataset.meta or {}).get("splits", {}))
     asked = work(spec, samples, forwards([unit.options for unit in options.units], spec.error_table))
     time = duration(spec, asked, parts.layers.macs, parts.took)
-    missed = unreachable(spec, reachable)
+    names = {key: record.name for key, record in parts.devices.items()}
+    missed = [_missed(one, names[one.profile]) for one in unreachable(spec, reachable)]
+    missed += _further_missed(spec, Resources(parts.layers, options, cost_models))
     return EstimateOut(
         seconds=RangeOut(**asdict(time.seconds)),
         basis=time.basis,
@@ -67,7 +71,7 @@ def forecast(here: Service, spec: SearchSpec) -> EstimateOut:
         table_passes=asked.table_passes,
         ends_by="wall_s" if time.cut else asked.ends_by,
         profiles=[_expected(spec, parts, reach) for reach in reachable.values()],
-        unreachable=[_missed(one, parts.devices[one.profile].name) for one in missed],
+        unreachable=sorted(missed, key=lambda one: int(one.pointer.rpartition("/")[2])),
         notes=_notes(spec, parts, time, asked, nothing=all(len(unit.options) == 1 for unit in options.units)),
     )
 
@@ -159,11 +163,42 @@ def _missed(one: Unreachable, name: str) -> UnreachableOut:
     return UnreachableOut(
         pointer=pointer("limits", one.index),
         profile=one.profile,
+        resource="latency_ms",
+        limit=one.limit_ms,
+        lowest=one.lowest_ms,
+        dense=one.dense_ms,
         limit_ms=one.limit_ms,
         lowest_ms=one.lowest_ms,
         dense_ms=one.dense_ms,
         detail=detail,
     )
+
+
+def _further_missed(spec: SearchSpec, resources: Resources) -> list[UnreachableOut]:
+    """The limits on something beside latency that no plan keeps, or that the profile cannot price."""
+    found = []
+    for index, limit in enumerate(spec.limits):
+        if limit.further is None:
+            continue
+        resource, most = limit.further
+        try:
+            resources.require((limit.profile, resource), most)
+        except SearchFailed as error:
+            found.append(
+                UnreachableOut(
+                    pointer=pointer("limits", index),
+                    profile=limit.profile,
+                    resource=resource,
+                    limit=most,
+                    lowest=error.details.get("lowest"),
+                    dense=error.details.get("dense"),
+                    limit_ms=None,
+                    lowest_ms=None,
+                    dense_ms=None,
+                    detail=capitalised(error),
+                )
+            )
+    return found
 
 
 def _notes(spec: SearchSpec, parts: _Parts, time: Duration, asked: Work, *, nothing: bool) -> list[str]:
@@ -179,6 +214,8 @@ def _notes(spec: SearchSpec, parts: _Parts, time: Duration, asked: Work, *, noth
         )
     else:
         notes.append("No trial of this model on this data is complete yet: its quality is not guessed.")
+    if "steps" in spec.vary:
+        notes.append("Recovery steps vary from trial to trial: what is said here is of trials that take all of them.")
     if asked.table_passes:
         notes.append("Options whose errors are cached are not measured again: p10 is without the error table.")
     if not (parts.dataset.meta or {}).get("splits"):

@@ -74,6 +74,8 @@ def _points(search: SearchRecord, trials: Sequence[FrontTrial], batch: int, stat
             latency_share=trial.cost.latency_ms / whole if whole else 1.0,
             throughput_per_s=1000 * batch / trial.cost.latency_ms,
             fidelity=trial.validation.fidelity,
+            energy_mj=trial.cost.energy_mj,
+            weight_bytes=trial.cost.weight_bytes,
             **_measured(trial.measured, batch),
             shipped=dict(trial.shipped) if trial.shipped else None,
             sources=dict(trial.cost.sources),
@@ -98,7 +100,7 @@ def _measured(found: Measurement | None, batch: int) -> dict[str, Any]:
 def _limits(search: SearchRecord, profile_id: str, dense: PointOut | None) -> list[LimitOut]:
     found = []
     for limit in search.spec["limits"]:
-        if limit["profile"] != profile_id:
+        if limit["profile"] != profile_id or limit["latency_ms"] is limit["share"] is None:  # of something else
             continue
         whole = dense.latency_ms if dense else None
         latency_ms = limit["latency_ms"]

@@ -20,7 +20,7 @@ COLUMNS = (
     "number", "role", "on_front", "latency_ms", "low_ms", "high_ms", "latency_share", "accuracy",
     "accuracy_standard_error", "test_accuracy", "test_standard_error", "samples", "pruner", "patterns", "sources",
     "derivations", "metric", "value", "standard_error", "test_value", "throughput_per_s", "measured_ms",
-    "measured_spread_ms", "shipped",
+    "measured_spread_ms", "shipped", "energy_mj", "weight_bytes",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.api.search_schemas import BeforeAfter, DeviceOut, LayerLatencyOut, LayerOut
 from app.errors import Problem
+from app.search.errors import SearchFailed
 from app.search.spec import Limit, SearchSpec
 from app.search.trial import Trial
 from app.store.records import CalibrationRecord, ProfileRecord
@@ -59,15 +60,25 @@ def calibrated(prices: CostModel, calibration: CalibrationRecord | None) -> Cost
 def check_limit(
     spec: SearchSpec, model: ModelSpec, cost_models: Mapping[str, CostModel], limit: Limit, place: str
 ) -> None:
-    """Refuse a latency limit below what the space can reach on that profile, before anything is trained.
+    """Refuse a limit below what the space can reach on that profile, before anything is trained.
 
     Raises:
-        Problem: 422 with the reachable range.
+        Problem: 422 with the reachable range; or the profile cannot price what is limited.
     """
     from app.search.price import reachable_range
+    from app.search.resources import Resources
     from app.search.space import space
 
-    reach = reachable_range(model, space(model, spec, cost_models), limit.profile, cost_models[limit.profile])
+    options = space(model, spec, cost_models)
+    if limit.further is not None:
+        resource, most = limit.further
+        try:
+            Resources(model, options, cost_models).require((limit.profile, resource), most)
+        except SearchFailed as error:
+            reachable = {"reachable": error.details} if error.code == "limit_unreachable" else {}
+            raise Problem(422, error.code, capitalised(error), pointer=place, more=reachable) from error
+        return
+    reach = reachable_range(model, options, limit.profile, cost_models[limit.profile])
     lowest_ms, dense_ms = reach.lowest_ms, reach.dense_ms
     limit_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 0.0) * dense_ms
     if limit_ms >= lowest_ms * (1 - 1e-9):  # as the search itself judges
@@ -79,6 +90,12 @@ def check_limit(
     )
     numbers = {"profile": limit.profile, "limit_ms": limit_ms, "lowest_ms": lowest_ms, "dense_ms": dense_ms}
     raise Problem(422, "limit_unreachable", detail, pointer=place, more={"reachable": numbers})
+
+
+def capitalised(error: SearchFailed) -> str:
+    """A reason as a sentence of its own."""
+    reason = str(error)
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def devices_and_layers(
@@ -114,6 +131,10 @@ def _device(record: ProfileRecord, before: NetworkCost, after: NetworkCost) -> D
         low_ms=after.low_ms,
         high_ms=after.high_ms,
         throughput_per_s=1000 * (record.document or {}).get("batch", 1) / after.latency_ms,
+        before_mj=before.energy_mj,
+        after_mj=after.energy_mj,
+        before_weight_bytes=before.weight_bytes,
+        after_weight_bytes=after.weight_bytes,
         sources=dict(after.sources),
         derivations=dict(after.derivations),
     )

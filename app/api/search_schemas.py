@@ -92,12 +92,14 @@ class SearchOut(SearchSummary):
 
 
 class CostOut(BaseModel):
-    """A predicted latency, and how much of it rests on what."""
+    """A predicted latency, how much of it rests on what, and what else is taken where the profile can say."""
 
     profile: str
     latency_ms: float
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
     high_ms: float | None
+    energy_mj: float | None = Field(description="predicted, of a batch; null where the profile cannot say")
+    weight_bytes: float | None = Field(description="predicted, as the device stores them; likewise")
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]
@@ -159,6 +161,10 @@ class DeviceOut(BaseModel):
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
     high_ms: float | None
     throughput_per_s: float = Field(description="samples a second at the predicted latency, one batch after another")
+    before_mj: float | None = Field(description="energy of a batch, dense; null where the profile cannot say")
+    after_mj: float | None
+    before_weight_bytes: float | None = Field(description="of the dense model as the device stores it; likewise")
+    after_weight_bytes: float | None
     predicted: bool = True
     sources: dict[str, float]
     derivations: dict[str, float]
@@ -171,6 +177,7 @@ class TrialOut(TrialSummary):
     plan: dict[str, Any]
     seed: int
     recovery_steps: int
+    learning_rate_factor: float = Field(description="on the search's learning rate; 1 unless the search varies it")
     measurements: list[dict[str, Any]] = Field(description="`origin` says where one comes from that was made later")
     shipped: dict[str, str] | None = Field(description="when the team put it to use, and what it said of that")
     report: dict[str, Any]

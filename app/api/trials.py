@@ -77,6 +77,7 @@ def detail(here: Service, search: SearchRecord, stored: StoredTrial) -> TrialOut
         plan=document["plan"],
         seed=trial.seed,
         recovery_steps=trial.recovery_steps,
+        learning_rate_factor=trial.learning_rate_factor,
         measurements=document["measurements"],
         shipped=dict(stored.shipped) if stored.shipped else None,
         report=dict(report),

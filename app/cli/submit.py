@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from app.client import Client, Search
 
 Many = list[str] | None
+_LIMIT = (
+    "share of dense, 0.5, milliseconds, 4.2ms, energy_mj=3 or weight_bytes=200000; on all profiles, or on one, as "
+    "nvidia-a100:4.2ms; repeat"
+)
 
 
 def submit(
@@ -37,7 +41,7 @@ def submit(
     classes: Annotated[str, typer.Option(help="class names in the order of the outputs, comma between")] = "",
     pattern: Annotated[Many, typer.Option(help="unstructured, nm or channel; repeat; all if left out")] = None,
     freeze: Annotated[Many, typer.Option(help="name of a layer to leave alone; repeat")] = None,
-    limit: Annotated[Many, typer.Option(help="share of dense, 0.5, or milliseconds, 4.2ms; on all profiles")] = None,
+    limit: Annotated[Many, typer.Option(help=_LIMIT)] = None,
     acknowledge: Annotated[Many, typer.Option(help="batch, precision, coverage or ambiguity; repeat")] = None,
     wait: Annotated[bool, typer.Option(help="wait for the end and print the fronts")] = True,
     estimate: Annotated[
@@ -83,7 +87,8 @@ def submit(
         spec["model"] = _model(client, model, wish)
         spec["dataset"] = upload_dataset(client, dataset, data)
         spec["profiles"] = [_profile(client, text, spec) for text in profile]
-        spec["limits"] = [read_limit(text) | {"profile": key} for text in limit or [] for key in spec["profiles"]]
+        named = dict(zip(profile, spec["profiles"], strict=True))
+        spec["limits"] = [one for text in limit or [] for one in _limits(text, named)]
         if estimate:
             show_estimate(client.estimate_search(spec), as_json=as_json)
             return
@@ -160,6 +165,26 @@ def read_limit(text: str) -> dict[str, float]:
     except ValueError:
         raise fail(f"--limit {text!r} is neither a share such as 0.5 nor a latency such as 4.2ms", 2) from None
     return {"latency_ms": value} if text.endswith("ms") else {"share": value}
+
+
+def _limits(text: str, profiles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A limit on the profile that stands before its colon, by its --profile, or on all."""
+    name, colon, wanted = text.rpartition(":")
+    if colon and name not in profiles:
+        raise fail(f"--limit {text!r} is on {name!r}, which is no --profile of this search: {', '.join(profiles)}", 2)
+    resource, equals, number = wanted.partition("=")
+    found = _further(text, resource, number) if equals else read_limit(wanted)
+    return [found | {"profile": key} for key in ([profiles[name]] if colon else profiles.values())]
+
+
+def _further(text: str, resource: str, number: str) -> dict[str, float]:
+    """`energy_mj=3`: something beside latency."""
+    try:
+        if resource in ("energy_mj", "weight_bytes"):
+            return {resource: float(number)}
+    except ValueError:
+        pass
+    raise fail(f"--limit {text!r} is unknown: beside latency write energy_mj=3 or weight_bytes=200000", 2)
 
 
 def numbers(text: str, option: str) -> list[float]:

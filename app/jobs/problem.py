@@ -13,6 +13,7 @@ from app.search.error_table import RULE, error_key
 from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
+from app.search.supply import Supply
 from app.search.trial import Failure
 from app.store import calibrations, datasets, models, profiles
 from app.store.blobs import ArtefactStore
@@ -91,8 +92,8 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
         SpecError, CostModelError: what was submitted does not fit together.
     """
     spec = SearchSpec.from_json(search.spec)
-    train = _there(parts.dataset.meta)["splits"]["train"]
-    spec = replace(spec, recovery=spec.recovery.in_steps(train))
+    samples = _there(parts.dataset.meta)["splits"]
+    spec = replace(spec, recovery=spec.recovery.in_steps(samples["train"]))
     model = ModelSpec.from_json(_there(parts.model.spec))
     digests = {
         "graph": parts.model.graph_digest,
@@ -107,7 +108,8 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
         pinned = parts.calibrations.get(record.id)
         fitted[record.id] = Calibrated(raw, Calibration.from_json(dict(pinned.document))) if pinned else raw
     files = {kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()}
-    return Problem(spec=spec, model=model, cost_models=fitted, files=files, key=search.id)
+    supply = Supply.of(samples, Path(files["graph"]))
+    return Problem(spec=spec, model=model, cost_models=fitted, files=files, key=search.id, supply=supply)
 
 
 def score_key(search: SearchRecord, parts: Parts) -> str:

@@ -6,6 +6,7 @@ Only what had ended when the search was submitted counts, so that a search taken
 from app.jobs.lease import Session
 from app.jobs.problem import Parts, option_key
 from app.search.memory import Memory, Observed, pooled
+from app.search.rungs import as_whole
 from app.search.trial import Trial
 from app.store import scores, trials
 from app.store.records import SearchRecord
@@ -23,14 +24,16 @@ def memory_of(s: Session, search: SearchRecord, parts: Parts) -> Memory:
 
 def _ended(s: Session, search: SearchRecord, source: str) -> list[Trial]:
     """The complete trials of an earlier search; the two dense ones are every search's own."""
-    return [
+    there = trials.stored(s, source)
+    ended = [
         entry.trial
-        for entry in trials.stored(s, source)
+        for entry in there
         if entry.trial.state == "complete"
         and entry.trial.role == "searched"
         and entry.finished_at is not None
         and entry.finished_at <= search.created_at
     ]
+    return as_whole(ended, max((entry.trial.recovery_steps for entry in there), default=0))  # the dense one has all
 
 
 def _prior(s: Session, search: SearchRecord, parts: Parts) -> dict[str, float]:

@@ -21,7 +21,7 @@ from app.api.schemas import DatasetOut, ModelOut, ModelSummary, ProfileSummary
 from app.api.searches import get_search, list_searches, submit_search
 from app.api.service import Here, Service
 from app.errors import Problem, invalid
-from app.pages.search_form import FIELDS, Typed, body_of, limits_of, places, typed_of
+from app.pages.search_form import FIELDS, Typed, body_of, further_of, limits_of, places, typed_of
 from app.pages.views import templates
 from app.search.judging import headline_of
 from app.search.spec import SearchSpec
@@ -128,6 +128,7 @@ def _page(request: Request, here: Service, form: Filled) -> HTMLResponse:
         "datasets": datasets,
         "profiles": profiles,
         "limits": {one.id: (limits.get(one.id, ""), limits_ms.get(one.id, "")) for one in profiles},
+        "further": list(further_of(typed)),
         "model": model,
         "stuck": [group for group in (model.spec or {}).get("groups", []) if group["reason"]] if model else [],
         "earlier": [one for one in list_searches(here, limit=_MOST).items if one.model == chosen],

@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 from app.errors import Problem
 from app.pages.forms import filled
 from app.search.pruners import PatternKind, PrunerName
-from app.search.spec import ErrorTable, SamplerName
+from app.search.spec import ErrorTable, SamplerName, Vary
 from app.search.spec_parts import AmpName, AugmentName, OptimizerName, ScheduleName, TaskKind
 
 Typed = Mapping[str, Sequence[str]]
+_RESOURCES = ("energy_mj", "weight_bytes")
 _COMMA = re.compile(r"[,;\s]+")
 
 
@@ -55,12 +56,14 @@ FIELDS = (
     Field("patterns", "many", get_args(PatternKind)),
     Field("pruners", "many", get_args(PrunerName)),
     Field("task.augment", "many", get_args(AugmentName)),
+    Field("vary", "many", get_args(Vary)),
     Field("acknowledge", "many", ("batch", "precision", "coverage", "ambiguity")),
     *(Field(name, "list") for name in ("sparsities", "nm", "blocks", "rungs", "targets", "task.mean", "task.std")),
     *(Field(name, "lines") for name in ("frozen_layers", "task.classes")),
     *(Field(name, "flag") for name in ("refit", "pooled")),
 )
 LIMIT = ("limit.profile", "limit.share", "limit.ms")
+FURTHER = "limit.further"  # limits beside latency, as an earlier search has them: "energy_mj 3.0 PROFILE"
 POST = ("post.kind", "post.bits", "post.dim")  # one at most: each says how weights are stored
 
 
@@ -69,7 +72,9 @@ def typed_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
     typed = {field.name: _shown(field, _at(spec, field.path)) for field in FIELDS}
     for post in spec.get("post", ()):
         typed |= {name: [str(value)] for name in POST if (value := post.get(name.removeprefix("post."))) is not None}
-    rows = [_limit_shown(limit) for limit in spec.get("limits", ())]
+    limits = [(limit, beside) for limit in spec.get("limits", ()) for beside in [_beside_latency(limit)]]
+    rows = [_limit_shown(limit) for limit, beside in limits if not beside]
+    typed[FURTHER] = [beside for _, beside in limits if beside]
     typed.update({name: list(column) for name, column in zip(LIMIT, zip(*rows, strict=True), strict=False)})
     return typed
 
@@ -146,12 +151,29 @@ def _limit_shown(limit: Mapping[str, Any]) -> tuple[str, str, str]:
     return limit["profile"], share, "" if limit["latency_ms"] is None else str(limit["latency_ms"])
 
 
+def _beside_latency(limit: Mapping[str, Any]) -> str:
+    """A limit beside latency in one text; empty for one on latency."""
+    given = (f"{name} {value} {limit['profile']}" for name in _RESOURCES if (value := limit.get(name)) is not None)
+    return next(given, "")
+
+
+def further_of(typed: Typed) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """The limits beside latency that are kept: each text, its profile and the limit."""
+    for text in typed.get(FURTHER, ()):
+        resource, _, rest = text.partition(" ")
+        most, _, profile = rest.partition(" ")
+        if resource in _RESOURCES and most and profile:
+            yield text, profile, {resource: most}
+
+
 def limits_of(typed: Typed) -> Iterator[tuple[str, dict[str, Any]]]:
     """The limits that were typed, with their profile, in the order of the form."""
     for profile, share, ms in zip(*(typed.get(name, ()) for name in LIMIT), strict=False):
         given = filled({"share": share, "latency_ms": ms})
         if given:
             yield profile, {"profile": profile, **_as_share(given)}
+    for _, profile, limit in further_of(typed):
+        yield profile, {"profile": profile, **limit}
 
 
 def _as_share(given: Mapping[str, str]) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
 
 
+def amount(value: float | None) -> str:
+    """Energy or bytes: four digits, whole numbers with commas above that; a dash when unknown."""
+    return "–" if value is None else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
 def count(number: int | None) -> str:
     """A whole number with commas; a dash when unknown."""
     return "–" if number is None else f"{number:,}"
@@ -106,6 +111,7 @@ FILTERS = {
     "reading": reading,
     "decimals": decimals,
     "milliseconds": milliseconds,
+    "amount": amount,
     "count": count,
     "rate": rate,
     "interval": interval,

@@ -16,6 +16,7 @@ from app.search.candidates import candidates, weighted
 from app.search.coupling import coupled
 from app.search.front import pareto_front
 from app.search.refit import Healing, healing, observe
+from app.search.rungs import as_whole
 from app.search.terrain import Floats, Terrain
 from app.search.trial import Trial
 
@@ -65,7 +66,7 @@ def gaps(
 def _healed(trials: Sequence[Trial], terrain: Terrain) -> Healing | None:
     """What the complete trials say of loss after recovery; None if there are too few."""
     complete = [trial for trial in trials if trial.state == "complete" and trial.role == "searched"]
-    observed = observe(complete, terrain.prices.space)
+    observed = observe(as_whole(complete, terrain.spec.recovery.steps), terrain.prices.space)
     return healing(observed.chosen @ np.concatenate(terrain.errors), observed.losses) if observed else None
 
 

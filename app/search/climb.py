@@ -6,7 +6,7 @@ all of it was measured, and judged again, to the same end, by whoever goes on af
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.search.errors import SearchFailed
 from app.search.events import (
@@ -21,13 +21,14 @@ from app.search.events import (
 from app.search.executor import Executor
 from app.search.follow import Problem, run_trials
 from app.search.propose import FIRST, propose
-from app.search.raw import violations
-from app.search.rungs import bracket, fidelities, losses_of, verdicts
+from app.search.rungs import bracket, fidelities, fidelity_of, first_steps, losses_of, verdicts
 from app.search.spec import SearchSpec
-from app.search.spending import RUNS, Purse
+from app.search.spending import FREE, RUNS, Purse, Spent
+from app.search.supply import trained
 from app.search.terrain import Terrain
 from app.search.trial import Failure, Trial, TrialState
 from app.search.warm import Recalled
+from pruning.plan import PruningPlan
 
 _UNFINISHED = ("queued", "running")
 _WORDS: Mapping[BudgetName, str] = {
@@ -60,6 +61,7 @@ class Climb:
     table_passes: int
     elapsed_s: Callable[[], float]
     trials: dict[int, Trial] = field(default_factory=dict)
+    drawn: dict[int, Trial] = field(default_factory=dict)  # of the batch at hand, before it is asked for
 
     def events(self) -> Generator[Event, None, None]:
         """Run trials until they are all done, or a budget is.
@@ -83,15 +85,27 @@ class Climb:
         total = self.problem.spec.trials + sum(self.problem.spec.extensions)
         yield SearchEnded(because="trials", text=f"all {total} trials have been run")
 
+    def check_dense(self) -> None:
+        """Refuse a budget that does not pay for the two dense trials after the error table, before they run.
+
+        Raises:
+            SearchFailed: code `budget_too_small`.
+        """
+        dense = PruningPlan(pruner="magnitude")
+        purse = replace(self._purse(), measured_samples=self.problem.supply.measured)  # at any start the same
+        runs = [purse.planned(dense, steps) for steps in (0, self.problem.spec.recovery.steps)]
+        count, budget = purse.affordable(FREE, runs)
+        if count < len(runs):
+            raise _too_small(budget, "error table and dense model took all of it")
+
     def run(self, trials: Sequence[Trial]) -> Generator[Event, None, None]:
         """Run trials at the fidelity that they stand at; those that end are over, unless a rung is above them."""
-        last = fidelities(self.problem.spec)[-1]
         with closing(run_trials(self.problem, self.executor, trials)) as happened:
             for event in happened:
                 if not isinstance(event, TrialFinished):
                     yield event
                     continue
-                waits = event.trial.role == "searched" and event.trial.recovery_steps < last
+                waits = event.trial.role == "searched" and event.trial.recovery_steps in self.problem.spec.rungs
                 if waits and event.trial.state == "complete":
                     trial = event.trial.evolve(state="queued")
                     self.trials[trial.number] = trial
@@ -108,33 +122,56 @@ class Climb:
         return self._used_up("wall_s")
 
     def _affordable(self, numbers: range) -> tuple[int, BudgetName]:
+        """How many of a batch can be paid, in their order, each as the run that it begins with."""
         purse = self._purse()
-        before = [self.trials[number] for number in range(numbers[0])]
-        count, budget = purse.affordable(purse.spent(before), fidelities(self.problem.spec)[0])
-        return int(min(count, len(numbers))), budget
+        if not purse.limited:
+            return len(numbers), "trials"
+        there = all(number in self.trials for number in numbers)
+        drawn = [self.trials[number] for number in numbers] if there else self._proposed(numbers)
+        spent = purse.spent([self.trials[number] for number in range(numbers[0])])
+        count, budget = purse.affordable(spent, [self._first_run(trial) for trial in drawn])
+        asked = sum(number in self.trials for number in numbers)  # an earlier version may have asked for more
+        return max(count, asked), budget
+
+    def _first_run(self, trial: Trial) -> Spent:
+        """What a trial costs at first; nothing above a limit, where it is never run."""
+        if not self.terrain.limits.hold(trial.costs):
+            return FREE
+        return self._purse().planned(trial.plan, first_steps(trial.coordinates, self.problem.spec))
+
+    def _proposed(self, numbers: Sequence[int]) -> list[Trial]:
+        """What is asked for under these numbers, a batch or its beginning, which does not depend on what follows it."""
+        if any(number not in self.drawn for number in numbers):
+            before = [self.trials[number] for number in range(numbers[0])]
+            found = propose(self.terrain, before, numbers, self.recalled)
+            self.drawn = {trial.number: trial for trial in found}
+        return [self.drawn[number] for number in numbers]
 
     def _purse(self) -> Purse:
-        samples = {m.split: m.samples for m in self.trials[0].measurements if m.split and not m.origin}
+        dense = self.trials[0].measurements if 0 in self.trials else ()
+        samples = {m.split: m.samples for m in dense if m.split and not m.origin}
         return Purse(
-            spec=self.problem.spec, table_passes=self.table_passes, measured_samples=max(1, sum(samples.values()))
+            spec=self.problem.spec,
+            table_passes=self.table_passes,
+            measured_samples=self.problem.supply.measured or sum(samples.values()),
+            supply=self.problem.supply,
         )
 
     def _ask(self, numbers: Sequence[int]) -> Iterator[Event]:
         if any(number not in self.trials for number in numbers):
-            before = [self.trials[number] for number in range(numbers[0])]
-            asked = propose(self.terrain, before, numbers, self.recalled)
+            asked = self._proposed(numbers)
             yield TrialsAsked(trials=asked)
             self.trials |= {trial.number: trial for trial in asked if trial.number not in self.trials}
         for trial in self._standing(numbers):
             if not self.terrain.limits.hold(trial.costs):
-                yield self._end(trial, "infeasible", _over_limit(self.terrain, trial))
+                yield self._end(trial, "infeasible", self.terrain.limits.failure(trial.costs))
 
     def _up(self, numbers: Sequence[int]) -> Iterator[Event]:
         """The bracket through all fidelities."""
         steps = fidelities(self.problem.spec)
         for here, above in zip(steps, (*steps[1:], None), strict=True):
-            standing = [trial for trial in self._standing(numbers) if trial.recovery_steps == here]
-            yield from self.run([trial for trial in standing if str(here) not in trial.report.get(RUNS, {})])
+            standing = [t for t in self._standing(numbers) if fidelity_of(t, self.problem.spec) == here]
+            yield from self.run([t for t in standing if str(t.recovery_steps) not in t.report.get(RUNS, {})])
             if above is not None:
                 yield from self._judge(numbers, here, above)
 
@@ -143,7 +180,7 @@ class Climb:
         found = verdicts(self.terrain, pool, numbers, here)
         best_first = sorted(found, key=lambda number: (losses_of(self.trials[number])[here], number))
         fit = [number for number in best_first if found[number].promoted]
-        paid = set(fit[: self._paid(numbers, above)])
+        paid = set(fit[: self._paid(numbers, fit, above)])
         standing = [trial for trial in self._standing(numbers) if trial.recovery_steps == here]
         for trial in standing:
             if trial.number not in found:
@@ -157,12 +194,12 @@ class Climb:
             yield TrialsPromoted(trials=promoted)
             self.trials |= {trial.number: trial for trial in promoted}
 
-    def _paid(self, numbers: Sequence[int], above: int) -> int:
-        """How many of a bracket can be paid at the fidelity above, whatever of it was run already."""
+    def _paid(self, numbers: Sequence[int], fit: Sequence[int], above: int) -> int:
+        """How many of those fit can be paid at the fidelity above, in their order, whatever of it was run already."""
         purse = self._purse()
         before = purse.spent([self.trials[number] for number in range(numbers[0])])
-        count, _ = purse.affordable(before + purse.spent([self.trials[n] for n in numbers], below=above), above)
-        return int(min(count, len(numbers)))
+        spent = before + purse.spent([self.trials[n] for n in numbers], below=above)
+        return purse.affordable(spent, [purse.planned(self.trials[n].plan, above) for n in fit])[0]
 
     def _standing(self, numbers: Sequence[int]) -> list[Trial]:
         return [self.trials[number] for number in numbers if self.trials[number].state in _UNFINISHED]
@@ -176,31 +213,23 @@ class Climb:
         return SearchEnded(because=budget, text=f"the budget of {given:,} {_WORDS[budget]} is used up")
 
 
-def check_budget(spec: SearchSpec) -> None:
-    """Refuse a budget that does not even pay the recovered dense model and one trial.
+def check_budget(problem: Problem) -> None:
+    """Refuse a budget that does not even pay the dense model, as uploaded and recovered, and one trial.
 
     Raises:
         SearchFailed: code `budget_too_small`.
     """
-    budget, first = spec.budget, fidelities(spec)[0]
+    spec = problem.spec
+    budget, first = spec.budget, 1 if "steps" in spec.vary else fidelities(spec)[0]
     runs = (spec.recovery.steps > 0) + (first > 0)
-    passes = Purse(spec=spec, table_passes=0, measured_samples=1)
     if budget.recoveries is not None and budget.recoveries < runs:
         raise _too_small("recoveries", f"the dense model takes one and a trial another: give at least {runs}")
-    least = passes.planned(spec.recovery.steps) + passes.planned(first)
+    training = problem.supply.samples.get("train")
+    least = sum(trained(spec.recovery, steps, training) for steps in (spec.recovery.steps, first))
+    least += 3 * max(1, problem.supply.measured)
     if budget.sample_passes is not None and budget.sample_passes < least:
         raise _too_small("sample_passes", f"the dense model and one trial alone take {least:,}")
 
 
 def _too_small(budget: BudgetName, why: str) -> SearchFailed:
     return SearchFailed("budget_too_small", f"the budget of {_WORDS[budget]} does not suffice for one trial: {why}")
-
-
-def _over_limit(terrain: Terrain, trial: Trial) -> Failure:
-    profile, excess = max(violations(trial.costs, terrain).items(), key=lambda pair: pair[1])
-    limit_ms = terrain.limits.by_profile_ms[profile]
-    reason = (
-        f"its predicted latency on {profile!r} is {trial.cost(profile).latency_ms:.4g} ms, {excess:.0%} above "
-        f"the limit of {limit_ms:.4g} ms, so it was not trained"
-    )
-    return Failure(code="over_limit", reason=reason, details={"profile": profile, "limit_ms": limit_ms})

@@ -2,8 +2,9 @@
 
 Black-box search over one variable a layer loses to a uniform sweep; so a sampler proposes *how to solve* instead: a
 coefficient for the errors of every group of layers (a third of the depth × a kind of layer) and of every pattern, how
-sharply errors count, the pruner and its settings. The solver turns them into a plan (`app.search.decode`). Where on the
-latency axis a trial looks is no matter of taste and not the sampler's: see `app.search.schedule`.
+sharply errors count, the pruner and its settings, and what the spec lets vary of the recovery. The solver turns them
+into a plan (`app.search.decode`). Where on the latency axis a trial looks is no matter of taste and not the sampler's:
+see `app.search.schedule`.
 
 Errors that were measured one layer at a time are too hopeful together: under their plain sum a strongly pruned plan
 ruins the few layers whose error has saturated. So what is minimised is a p-norm, sum e^p: p = 1 is the sum (SPDY), and
@@ -20,8 +21,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from app.search.options import Option
-from app.search.pruners import SOLVERS, PrunerName
-from app.search.spec import SearchSpec
+from app.search.pruners import REFUSES, SOLVERS, PrunerName
+from app.search.spec import SearchSpec, Vary
 from app.search.terrain import Floats, Terrain
 from pruning.layers import LayerSpec, ModelSpec
 
@@ -33,7 +34,7 @@ _STAGES = ("early", "middle", "late")
 
 @dataclass(frozen=True)
 class Knob:
-    """A pruner's setting that is worth searching, with its usual value."""
+    """A setting of a pruner or of the recovery that is worth searching, with its usual value."""
 
     name: str
     low: float
@@ -47,6 +48,11 @@ KNOBS: Mapping[str, tuple[Knob, ...]] = {
         Knob("tau", 0.005, 0.5, 0.1, log=True),  # of t²; channels, whose norms lie close together, want the lower end
         Knob("ramp", 0.02, 0.4, 0.1, log=True),  # the paper's ε, an epoch's growth of sparsity, is its inverse
     ),
+}
+
+RECOVERY_KNOBS: Mapping[Vary, Knob] = {  # factors on what the spec, or the model's default, says
+    "learning_rate": Knob("learning_rate", 0.25, 4.0, 1.0, log=True),
+    "steps": Knob("steps", 0.25, 1.0, 1.0, log=True),  # what the spec says is the most
 }
 
 
@@ -72,7 +78,7 @@ def pruning_distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
     if len(pruners) > 1:
         found["pruner"] = CategoricalDistribution(pruners)
     if spec.recovery.steps:
-        for knob in _knobs(pruners):
+        for knob in _knobs(spec):
             found[knob.name] = FloatDistribution(knob.low, knob.high, log=knob.log)
     return found
 
@@ -82,13 +88,14 @@ def pruners_of(spec: SearchSpec) -> tuple[PrunerName, ...]:
     if spec.recovery.steps:
         return spec.pruners
     learning = [pruner for pruner in spec.pruners if pruner not in SOLVERS]
-    return tuple(pruner for pruner in spec.pruners if pruner in SOLVERS or pruner == learning[0])
+    able = min(learning, key=lambda pruner: len(REFUSES.get(pruner, ())), default=None)
+    return tuple(pruner for pruner in spec.pruners if pruner in SOLVERS or pruner == able)
 
 
 def neutral(terrain: Terrain, *, device: str, band: float, pruner: str) -> dict[str, Any]:
     """Coordinates that trust the error table alike everywhere."""
     fixed = {"device": device, "band": band, "pruner": pruner, "sharpness": USUAL_SHARPNESS}
-    usual = {knob.name: knob.usual for knob in _knobs(pruners_of(terrain.spec))}
+    usual = {knob.name: knob.usual for knob in _knobs(terrain.spec)}
     known = distributions(terrain.spec, terrain.prices.model)
     return {name: {**usual, **fixed}.get(name, 0.0) for name in known}
 
@@ -124,9 +131,10 @@ def group_of(model: ModelSpec) -> dict[str, str]:
     }
 
 
-def _knobs(pruners: tuple[PrunerName, ...]) -> Iterator[Knob]:
-    for pruner in pruners:
+def _knobs(spec: SearchSpec) -> Iterator[Knob]:
+    for pruner in pruners_of(spec):
         yield from KNOBS.get(pruner, ())
+    yield from (RECOVERY_KNOBS[name] for name in spec.vary)
 
 
 def _power(x: float) -> float:

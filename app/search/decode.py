@@ -1,8 +1,8 @@
 """From coordinates to a plan: the solver's, checked at its exact price.
 
 The solver's prices add up and are nearly right; every plan is priced again by the network function, on the shapes it
-really leaves, and what does not hold its target or a limit is passed over. Under limits on several devices the plan of
-least error is found by an exact integer program (see `app.search.between`).
+really leaves, and what does not hold its target or a limit is passed over. Under limits on several devices, on energy
+or on bytes, the plan of least error is found by an exact integer program (see `app.search.between`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,12 +13,14 @@ from typing import Any
 
 from app.search.between import within
 from app.search.candidates import candidates, weighted
-from app.search.coordinates import pruning_of, trusted
+from app.search.coordinates import pruners_of, pruning_of, trusted
 from app.search.coupling import coupled
 from app.search.limits import Limits
 from app.search.options import Choice
 from app.search.price import price_plan
+from app.search.pruners import serves
 from app.search.terrain import Floats, Proposal, Terrain
+from app.search.trial import TrialCost
 
 _STRIDE = 16
 
@@ -52,9 +54,13 @@ def decode(coordinates: Mapping[str, Any], terrain: Terrain, taken: Collection[s
 
 
 def priced(choices: Sequence[Choice], coordinates: Mapping[str, Any], terrain: Terrain) -> Proposal:
-    """The plan of these choices with the pruner of these coordinates."""
-    pruner, settings = pruning_of(coordinates, terrain.spec)
-    plan = replace(terrain.prices.space.plan(choices, pruner, settings), post=terrain.spec.post_steps)
+    """The plan of these choices with the pruner of these coordinates, or the first that can make its zeros."""
+    unpruned = terrain.prices.space.plan(choices, "")
+    wanted = [(terrain.prices.model.layer(name), pattern.kind) for name, pattern in unpruned.patterns.items()]
+    asked_first = sorted(pruners_of(terrain.spec), key=lambda pruner: pruner != coordinates.get("pruner"))
+    able = next(pruner for pruner in asked_first if serves(pruner, wanted))
+    pruner, settings = pruning_of({**coordinates, "pruner": able}, terrain.spec)
+    plan = replace(unpruned, pruner=pruner, settings=settings, post=terrain.spec.post_steps)
     return Proposal(plan=plan, costs=price_plan(terrain.prices.model, plan, terrain.prices.cost_models))
 
 
@@ -122,13 +128,12 @@ def _first_holding(count: int, holds: Callable[[int], bool]) -> int:
 def _between(
     errors: list[Floats], limits: Limits, coordinates: Mapping[str, Any], terrain: Terrain
 ) -> Iterator[Proposal]:
-    """Plans that keep limits on several devices, from the least error up."""
-    if not limits.by_profile_ms:
+    """Plans that keep limits on several devices and resources, from the least error up."""
+    if not limits.by_key:
         return
-    space, table = terrain.prices.space, terrain.prices.table
 
-    def exact_ms(choices: Sequence[Choice]) -> dict[str, float]:
-        return {cost.profile: cost.latency_ms for cost in priced(choices, coordinates, terrain).costs}
+    def exact(choices: Sequence[Choice]) -> tuple[TrialCost, ...]:
+        return priced(choices, coordinates, terrain).costs
 
-    for choices in within(space, table, errors, limits.by_profile_ms, exact_ms):
+    for choices in within(terrain.prices.additive(limits), errors, exact):
         yield priced(choices, coordinates, terrain)

@@ -5,6 +5,9 @@ hold: the table of a search is the same whether everything or nothing of it was 
 
 `spec.error_table` says how: "oneshot" measures the answers of the model with one option applied, "reconstructed" first
 solves the weights that are left for what the layer sees, "prior" reads errors off the weights and forwards nothing.
+
+"curvature", "spdy", "owl" and "hill" are the further priors of `app.search.priors`. Each is one task over the whole
+space: what an option is said to cost may depend on its family, so errors are kept by table, never option by option.
 """
 
 import json
@@ -29,6 +32,7 @@ from app.search.trial import Failure
 
 RULE = 2  # raise it when the meaning of an option's error changes: what is stored is then not found any more
 OPTIONS_A_TASK = 40
+AT_ONCE: Mapping[str, int] = {"spdy": 0, "hill": 0, "owl": 1, "curvature": 3}  # sample-passes of a whole table
 TABLE_SHARE = 0.5  # of the sample-passes a search may take; the strongest of every family are measured anyway
 
 
@@ -78,6 +82,8 @@ def error_table(
         SearchFailed: a part of it could not be had; the others are stopped.
     """
     desk = _Desk(problem=problem, units=prices.space.units, executor=executor, known=known)
+    if problem.spec.error_table in AT_ONCE:
+        return (yield from desk.whole())
     found = yield from measure(prices, desk.ask, _limit(problem.spec), known.prior)
     apart = by_unit(found, len(desk.units))
     patterns = [[option.patterns for option in unit.options] for unit in desk.units]
@@ -98,9 +104,14 @@ def _limit(spec: SearchSpec) -> int | None:
 
 
 def forwards(options: Sequence[Sequence[object]], how: str) -> int:
-    """How often one scoring task forwards its samples: dense, each option, and each unit's inputs if it solves."""
+    """How often one scoring task forwards its samples: dense, each option, and each unit's inputs if it solves.
+
+    A backward pass counts twice.
+    """
     if how == "prior":
         return 0
+    if how in AT_ONCE:
+        return AT_ONCE[how]
     return 1 + sum(map(len, options)) + (len(options) if how == "reconstructed" else 0)
 
 
@@ -133,6 +144,24 @@ class _Desk:
         found = yield from self._follow(tasks)
         return known | found
 
+    def whole(self) -> Generator[Event, None, dict[str, Any]]:
+        """The document of a table that is made at once, of all options together."""
+        task = self._asking(0, [[option.to_json() for option in unit.options] for unit in self.units])
+        result: Mapping[str, Any] = {}
+        with closing(follow(self.executor, [task])) as happened:
+            for event in happened:
+                if isinstance(event, Ended):
+                    result = _result(event.outcome)
+                elif isinstance(event, Progress):
+                    yield SearchProgress(fraction=event.fraction, text="estimating all options", task=event.task)
+        return {
+            "errors": result["errors"],
+            "measured": [list(range(1, len(unit.options))) for unit in self.units],
+            "samples": result["samples"],
+            "sample_passes": result["sample_passes"],
+            "paid_passes": result["sample_passes"],
+        }
+
     def _follow(self, tasks: Mapping[str, tuple[Task, Sequence[Place]]]) -> Generator[Event, None, Errors]:
         found: Errors = {}
         fractions = dict.fromkeys(tasks, 0.0)
@@ -154,10 +183,13 @@ class _Desk:
 
     def _task(self, number: int, places: Sequence[Place]) -> Task:
         asked = [[self.units[u].options[o].to_json() for u, o in group] for group in self._grouped(places)]
+        return self._asking(number, asked)
+
+    def _asking(self, number: int, options: Sequence[Sequence[Mapping[str, Any]]]) -> Task:
         return Task(
             id=f"{self.problem.key}/score/{number}",
             kind="score",
-            payload=payload_of(self.problem) | {"options": asked},
+            payload=payload_of(self.problem) | {"options": options},
             threads=self.problem.spec.threads,
         )
 

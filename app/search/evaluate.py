@@ -67,11 +67,12 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Which plan, with how much recovery, from which seed."""
+    """Which plan, with how much recovery at how many times the search's learning rate, from which seed."""
 
     plan: PruningPlan
     recovery_steps: int
     seed: int
+    learning_rate_factor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,13 @@ def _pruned(setting: Setting, assignment: Assignment, passes: Passes, report: Re
     for number, layer in enumerate(run.solve(passes.of(calibration)), start=1):
         solved = _SOLVING * number / max(1, len(assignment.plan.patterns))
         report(solved, f"solved layer {layer.name}")
-    config = recovery_config(spec, assignment.recovery_steps, setting.net.document, setting.judge.judged)
+    config = recovery_config(
+        spec,
+        assignment.recovery_steps,
+        setting.net.document,
+        setting.judge.judged,
+        assignment.learning_rate_factor,
+    )
     shuffled = setting.feed("train").shuffled(spec.recovery.batch, assignment.seed)
     batches = passes.of(Prefetched(shuffled), each=4 if config.distil else 3)  # the teacher answers too
     recovery = RecoveryRun(batches=batches, loss=setting.judge.loss, config=config, seed=assignment.seed)

@@ -52,7 +52,12 @@ def export(setting: Setting, request: Request, folder: Path, report: Report) -> 
     """
     trial = request.trial
     forms = Forms(net=setting.net, model=setting.model, trial=trial, stored=request.stored, folder=folder)
-    assignment = Assignment(plan=trial.plan, recovery_steps=trial.recovery_steps, seed=trial.seed)
+    assignment = Assignment(
+        plan=trial.plan,
+        recovery_steps=trial.recovery_steps,
+        seed=trial.seed,
+        learning_rate_factor=trial.learning_rate_factor,
+    )
     walk = Walk(setting=setting, assignment=assignment)
     walk.take("masked", forms.masked)
     if walk.take("smaller", forms.smaller, ("masked",)):
@@ -75,6 +80,7 @@ def _passport(setting: Setting, request: Request, walk: Walk, forms: Forms) -> P
         role=trial.role,
         plan=trial.plan.to_json(),
         recovery_steps=trial.recovery_steps,
+        learning_rate_factor=trial.learning_rate_factor,
         hops=tuple(walk.hops),
         layers=_layers(setting.model, walk),
         unprunable=dict(setting.model.unprunable),

@@ -5,7 +5,7 @@ What runs is cancelled when the caller leaves; an attempt whose process died is 
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.search.events import Event, SearchProgress, TrialFinished, TrialStarted
 from app.search.executor import Executor, Outcome, Progress, Task
 from app.search.spec import SearchSpec
 from app.search.spending import with_run
+from app.search.supply import Supply
 from app.search.trial import Failure, Measurement, Trial
 from costmodels.base import CostModel
 from pruning.layers import ModelSpec
@@ -24,13 +25,17 @@ _DIVERGED = ("recovery", "not_finite")  # codes of failures that a plan has of i
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """All that a search needs: its spec, the model, a cost model a profile, and local files. `key` names its tasks."""
+    """All that a search needs: its spec, the model, a cost model a profile, and local files.
+
+    `key` names its tasks; `supply` says what its runs will take, so that budgets are kept to the last pass.
+    """
 
     spec: SearchSpec
     model: ModelSpec
     cost_models: Mapping[str, CostModel]  # by profile id, in the spec's order
     files: Mapping[str, str]  # "graph", "weights", "dataset"
     key: str = "search"
+    supply: Supply = field(default_factory=Supply)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def _trial_task(problem: Problem, trial: Trial) -> Task:
         "plan": trial.plan.to_json(),
         "seed": trial.seed,
         "recovery_steps": trial.recovery_steps,
+        "coordinates": dict(trial.coordinates),
     }
     return Task(
         id=f"{problem.key}/trial/{trial.number}",

@@ -103,6 +103,7 @@ class Passport:
     versions: Mapping[str, str]
     seeds: Mapping[str, int]
     commands: tuple[str, ...]
+    learning_rate_factor: float = 1.0  # of the recovery, on the search's learning rate
     schema: int = SCHEMA
 
     def hop(self, name: str) -> Hop | None:

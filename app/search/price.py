@@ -9,7 +9,7 @@ were pruned just as strongly itself; if it is pruned harder, the table promises 
 plan must be priced again with `price_plan` before it runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.search.options import Choice, Option, Space, Unit
+from app.search.option_price import option_price
+from app.search.options import Choice, Space, Unit
 from app.search.trial import TrialCost
 from costmodels.base import CostModel, LayerCost, NetworkGroup, Source
 from costmodels.network import network_cost
 from pruning.layers import LayerSpec, ModelSpec
-from pruning.patterns import Channel, Dense, Pattern, Unstructured
+from pruning.patterns import Pattern
 from pruning.plan import PruningPlan
 
 _CHUNK = 16_384  # plans priced at a time, so that indices and sums stay in the processor's cache
@@ -95,6 +96,8 @@ def price_plan(model: ModelSpec, plan: PruningPlan, cost_models: Mapping[str, Co
             derivations=dict(p.derivations),
             low_ms=p.low_ms,
             high_ms=p.high_ms,
+            energy_mj=p.energy_mj,
+            weight_bytes=p.weight_bytes,
         )
         for key, p in priced
     )
@@ -150,66 +153,11 @@ def cost_table(model: ModelSpec, space: Space, cost_models: Mapping[str, CostMod
     models = list(remembered(cost_models).values())
     home = {layer: unit for unit in space.units for layer in unit.layers}
     units_ms = tuple(
-        np.array([[option_ms(model, unit, option, m, home) for m in models] for option in unit.options])
+        np.array([[option_price(model, unit, option, m, home) for m in models] for option in unit.options])
         for unit in space.units
     )
     overhead_ms = np.array([m.overhead_ms for m in models])
     return CostTable(tuple(cost_models), overhead_ms, units_ms)
-
-
-def option_ms(
-    model: ModelSpec,
-    unit: Unit,
-    option: Option,
-    cost_model: CostModel,
-    home: Mapping[str, Unit] | None = None,
-) -> float:
-    """The price of one option: the unit's layers under it, less what other layers gain by losing inputs.
-
-    With `home` (layer -> its unit) other layers are taken to be pruned as strongly as the option; without it
-    they are dense, and dense total - option_ms(dense) + option_ms(option) is the exact price of it alone.
-    """
-    after = PruningPlan(pruner="", patterns=option.patterns).shrunk(model)
-    total_ms = 0.0
-    for dense, now in zip(model.layers, after, strict=True):
-        if dense.name in unit.layers:
-            total_ms += cost_model.cost(dense, now, _inside(option.patterns.get(dense.name, Dense()))).latency_ms
-        elif now != dense:
-            companion = _companion(dense, option, home, cost_model)
-            total_ms -= _gain_ms(dense, now, companion, cost_model)
-    return total_ms
-
-
-def _inside(pattern: Pattern) -> Pattern:
-    return Dense() if isinstance(pattern, Channel) else pattern
-
-
-def _gain_ms(dense: LayerSpec, now: LayerSpec, companion: Pattern, cost_model: CostModel) -> float:
-    out = now.out_channels
-    if isinstance(companion, Channel):
-        out = min(out, companion.kept(dense.out_channels))
-    before, after = dense.resized(dense.in_channels, out), dense.resized(now.in_channels, out)
-    inside = _inside(companion)
-    return cost_model.cost(dense, before, inside).latency_ms - cost_model.cost(dense, after, inside).latency_ms
-
-
-def _companion(layer: LayerSpec, option: Option, home: Mapping[str, Unit] | None, cost_model: CostModel) -> Pattern:
-    """The layer's own pattern of the same sparsity that is cheapest on this device; dense if it has none."""
-    if home is None or layer.depthwise:
-        return Dense()
-    strength = next(iter(option.patterns.values())).density
-    candidates: list[Pattern] = [
-        p
-        for other in home[layer.name].options
-        for name, p in other.patterns.items()
-        if name == layer.name and isinstance(p, Channel | Unstructured) and abs(p.density - strength) < 1e-9
-    ]
-
-    def alone_ms(pattern: Pattern) -> float:
-        out = pattern.kept(layer.out_channels) if isinstance(pattern, Channel) else layer.out_channels
-        return cost_model.cost(layer, layer.resized(layer.in_channels, out), _inside(pattern)).latency_ms
-
-    return min(candidates, key=alone_ms, default=Dense())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,37 +174,44 @@ def reachable_range(model: ModelSpec, space: Space, profile: str, cost_model: Co
     """Dense latency and the lowest found: the additive minimum, improved unit by unit."""
     memory = Remembered(cost_model)
     table = cost_table(model, space, {profile: memory})
-    candidates = [_candidates(unit, table, index) for index, unit in enumerate(space.units)]
-    best = [_cheapest(table, index, found) for index, found in enumerate(candidates)]
+    found = [offered(unit, table.units_ms[index][:, 0]) for index, unit in enumerate(space.units)]
+    best = [_cheapest(table, index, choices) for index, choices in enumerate(found)]
 
     @cache  # the last round asks again what the one before it did
     def priced_ms(choices: tuple[Choice, ...]) -> float:
         return network_cost(model, space.plan(choices, ""), memory).latency_ms
 
-    def exact_ms(choices: Sequence[Choice]) -> float:
-        return priced_ms(tuple(choices))
+    lowest_ms, choices = lowered(found, best, priced_ms)
+    dense = (0,) * len(space.units)
+    dense_ms = priced_ms(dense)
+    if dense_ms <= lowest_ms:
+        choices, lowest_ms = dense, dense_ms
+    return ReachableRange(profile=profile, lowest_ms=lowest_ms, dense_ms=dense_ms, choices=choices)
 
-    lowest_ms, improved = exact_ms(best), True
+
+def lowered(
+    found: Sequence[Sequence[Choice]], start: Sequence[Choice], price: Callable[[tuple[Choice, ...]], float]
+) -> tuple[float, tuple[Choice, ...]]:
+    """The lowest price that is found from a start by changing one unit after another, and its choices."""
+    best = tuple(start)
+    lowest, improved = price(best), True
     while improved:
         improved = False
-        for index, found in enumerate(candidates):
-            for choice in found:
-                trial = [*best[:index], choice, *best[index + 1 :]]
-                if (latency_ms := exact_ms(trial)) < lowest_ms * (1.0 - 1e-12):
-                    best, lowest_ms, improved = trial, latency_ms, True
-    dense_ms = exact_ms([0] * len(space.units))
-    if dense_ms <= lowest_ms:
-        best, lowest_ms = [0] * len(space.units), dense_ms
-    return ReachableRange(profile=profile, lowest_ms=lowest_ms, dense_ms=dense_ms, choices=tuple(best))
+        for index, choices in enumerate(found):
+            for choice in choices:
+                trial = (*best[:index], choice, *best[index + 1 :])
+                if (now := price(trial)) < lowest * (1.0 - 1e-12):
+                    best, lowest, improved = trial, now, True
+    return lowest, best
 
 
-def _cheapest(table: CostTable, index: int, candidates: Sequence[Choice]) -> Choice:
-    return min(candidates, key=lambda choice: float(table.choice_ms(index, choice)[0]))
-
-
-def _candidates(unit: Unit, table: CostTable, index: int) -> list[Choice]:
+def offered(unit: Unit, prices: Floats) -> list[Choice]:
+    """The choices of a unit that may be the cheapest at these prices of its options."""
     if not unit.combinable:
         return list(range(len(unit.options)))
-    unit_ms = table.units_ms[index][:, 0]
-    cheapest = tuple(min(unit.own(layer), key=lambda i: float(unit_ms[i])) for layer in unit.layers)
+    cheapest = tuple(min(unit.own(layer), key=lambda i: float(prices[i])) for layer in unit.layers)
     return [0, *unit.joint, tuple(i for i in cheapest if i) or 0]
+
+
+def _cheapest(table: CostTable, index: int, choices: Sequence[Choice]) -> Choice:
+    return min(choices, key=lambda choice: float(table.choice_ms(index, choice)[0]))

@@ -20,16 +20,49 @@ from torch import Tensor, nn
 
 from app.search.completion import OptionPatterns, families
 from app.search.judging import Judge
-from app.search.stitch import Pieces
-from pruning.calibrate import LayerStatistics
+from app.search.score import Scored, Scorer
+from app.search.stitch import Pieces, touched
+from pruning.calibrate import LayerStatistics, collect
 from pruning.feed import Batch, call
 from pruning.layers import ModelSpec
 from pruning.masked import find_tensor
+from pruning.oneshot import OPS
 from pruning.plan import PruningPlan
 
 Units = Sequence[Sequence[OptionPatterns]]
 Table = list[list[float]]
 _OUTLIER = 5.0  # M of OWL, times the layer's mean
+
+
+def prior_table(how: str, dense: Scorer, units: Units, seed: int = 0) -> Scored:
+    """The table of a prior by its name in a search, with the sample-passes it took; the model is left as it was.
+
+    Args:
+        how: "prior" (which is `magnitude`), "curvature", "spdy", "owl" or "hill".
+        dense: the model, and the calibration batches where the prior looks at data.
+        units: whole units, since ranks in families count.
+        seed: of the answers that `curvature` draws.
+    """
+    net, spec = dense.net, dense.spec
+    samples = sum(len(targets) for _, targets in dense.batches)
+    training = net.training
+    net.eval()
+    try:
+        match how:
+            case "curvature":
+                fisher = fisher_diagonal(net, _weights(spec, units), dense.batches, dense.judge, seed)
+                return Scored(errors=curvature(net, spec, units, fisher), sample_passes=3 * samples)
+            case "spdy":
+                return Scored(errors=spdy(units), sample_passes=0)
+            case "owl":
+                seen = [layer.parameter for layer in spec.layers if layer.op in OPS]  # `collect` knows these
+                found = owl(net, spec, collect(net, seen, dense.batches, hessian=False))
+                return Scored(errors=spdy(units, found), sample_passes=samples)
+            case "hill":
+                return Scored(errors=spdy(units, hill(net, spec)), sample_passes=0)
+        return Scored(errors=magnitude(net, spec, units), sample_passes=0)
+    finally:
+        net.train(training)
 
 
 def magnitude(net: nn.Module, spec: ModelSpec, units: Units) -> Table:
@@ -58,6 +91,9 @@ def fisher_diagonal(
     """
     generator = torch.Generator().manual_seed(seed)
     tensors = [find_tensor(net, name) for name in parameters]
+    frozen = [tensor for tensor in tensors if not tensor.requires_grad]
+    for tensor in frozen:
+        tensor.requires_grad_()
     total, count = [torch.zeros_like(tensor, dtype=torch.float64) for tensor in tensors], 0
     for inputs, _ in batches:
         for number in range(len(inputs[0] if isinstance(inputs, tuple) else inputs)):
@@ -70,6 +106,8 @@ def fisher_diagonal(
             for square, gradient in zip(total, gradients, strict=True):
                 square += 0.0 if gradient is None else gradient.double().square()
             count += 1
+    for tensor in frozen:
+        tensor.requires_grad_(False)
     return {name: square / max(1, count) for name, square in zip(parameters, total, strict=True)}
 
 
@@ -120,6 +158,12 @@ def hill(net: nn.Module, spec: ModelSpec) -> dict[str, float]:
             spread = float((spectrum[-k:] / spectrum[-k - 1]).log().sum())
             tails[layer.name] = 1.0 / (1.0 + k / spread) if spread > 0 else 0.0
     return _relative(tails)
+
+
+def _weights(spec: ModelSpec, units: Units) -> list[str]:
+    """The parameters that these options put zeros into."""
+    plans = [PruningPlan(pruner="magnitude", patterns=dict(option)) for options in units for option in options]
+    return list(dict.fromkeys(name for plan in plans for name in touched(spec, plan)))
 
 
 @torch.no_grad()

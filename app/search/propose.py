@@ -6,7 +6,6 @@ restart. Observed losses correct the error table first, and the solver solves ag
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -14,10 +13,12 @@ from optuna.distributions import BaseDistribution
 from app.search.coordinates import distributions, neutral, pruners_of
 from app.search.decode import decode
 from app.search.front import pareto_front
+from app.search.holes import holes
 from app.search.limits import Prices
+from app.search.pruners import PrunerName, apt
 from app.search.raw import raw_decode, raw_distributions, violations
 from app.search.refit import observe, refit
-from app.search.rungs import fidelities, final_losses
+from app.search.rungs import as_whole, final_losses, first_steps, losses_of
 from app.search.samplers import Draw, Sampling, Told, check
 from app.search.schedule import Place, golden, place, seed_count
 from app.search.spec import SearchSpec
@@ -79,6 +80,8 @@ class _Batch:
         self._taken = {trial.plan.digest for trial in history}
         self._filled: dict[str, int] = {}
         self._losses = final_losses(history, terrain.spec)
+        dense = [loss for trial in history if trial.role != "searched" for loss in losses_of(trial).values()]
+        self._guess = 2 * min(dense) + 1 if dense else None  # a nat above dense and more: far along to guessing
         self._complete = [trial for trial in history if trial.state == "complete" and trial.role == "searched"]
         objectives = 1 + len(terrain.spec.profiles)
         self._sampling = Sampling(terrain.spec, self._space, max(2, _population(terrain.spec)), objectives)
@@ -98,7 +101,7 @@ class _Batch:
             state="queued",
             plan=asked.proposal.plan,
             seed=spec.seed,
-            recovery_steps=fidelities(spec)[0],
+            recovery_steps=first_steps(asked.coordinates, spec),
             costs=asked.proposal.costs,
             coordinates=asked.coordinates,
             sampler_attributes=asked.attributes,
@@ -115,8 +118,8 @@ class _Batch:
         if at.source == "memory":
             remembered = self._known.proposals[at.turn]
             return _Asked(proposal=remembered, coordinates={}, attributes={SOURCE: "memory"})
-        given = self._given(at, number)
-        if at.source == "uniform" and (found := uniform_plan(self._terrain, given, at.turn, self._taken)):
+        given = self._given(at)
+        if at.source == "uniform" and (found := uniform_plan(self._terrain, given, self._taken)):
             shown = {name: value for name, value in given.items() if not name.startswith("trust_")}
             return _Asked(proposal=found, coordinates=shown, attributes={SOURCE: "uniform"})
         source = "sampler" if at.source == "sampler" else "solver"  # also where no uniform plan is left
@@ -137,39 +140,44 @@ class _Batch:
             found = decode({**given, "band": band}, self._terrain, self._taken)
         return (first, float(given["band"])) if found.plan.digest in self._taken else (found, band)
 
-    def _given(self, at: Place, number: int) -> dict[str, Any]:
-        """Neutral coordinates at a place; later than the first trials with the pruning that won nearby."""
-        spec, pruners = self._terrain.spec, pruners_of(self._terrain.spec)
-        pruner = pruners[int(golden(at.turn) * len(pruners))]
-        band = at.band if at.target is None else self._terrain.band_of(at.device, at.target)
-        band = self._hole(at) if at.fills else band
-        given = neutral(self._terrain, device=at.device, band=band, pruner=pruner)
-        if number - FIRST - len(self._known.proposals) < seed_count(spec) or not self._complete:
-            return given
-        near = self._nearest(at.device, band)
-        return {**given, **{name: value for name, value in near.items() if name in given and name not in _FIXED}}
+    def _given(self, at: Place) -> dict[str, Any]:
+        """Neutral coordinates at a place, with the pruner apt there; in a hole of the front with what won beside it.
 
-    def _hole(self, at: Place) -> float:
-        """The middle of the widest hole in the device's front that nobody of this batch fills; else the place's band.
-
-        A hole is wide where both latency and loss jump: by the area between two neighbours.
+        Uniform plans go through the pruners in turn: they are what shows whether another one does better.
         """
+        band, pruners = self._band(at), pruners_of(self._terrain.spec)
+        given = neutral(self._terrain, device=at.device, band=band, pruner=pruners[int(golden(at.turn) * len(pruners))])
+        if at.fills and self._complete:
+            near = self._nearest(at.device, band)
+            return {**given, **{name: value for name, value in near.items() if name in given and name not in _FIXED}}
+        if at.source == "uniform" or "pruner" not in given:
+            return given
+        return {**given, "pruner": self._apt(given)}
+
+    def _apt(self, given: Mapping[str, Any]) -> PrunerName:
+        """The pruner for as many zeros as the solver's plan has there."""
+        plan, layers = decode(given, self._terrain).plan, self._terrain.prices.model.layers
+        kept = sum(layer.weights * plan.pattern(layer.name).density for layer in layers)
+        return apt(pruners_of(self._terrain.spec), kept / sum(layer.weights for layer in layers))
+
+    def _band(self, at: Place) -> float:
+        if at.target is not None:
+            return self._terrain.band_of(at.device, at.target)
+        floor = self._terrain.floor(at.device)
+        usual = floor + at.band * (1.0 - floor)
+        return self._hole(at.device, usual) if at.fills else usual
+
+    def _hole(self, device: str, usual: float) -> float:
+        """The middle of the widest hole in the device's front that nobody of this batch fills; else the usual band."""
+        strongest_ms, mildest_ms = self._terrain.band_ms(device)
         rows = [trial for trial in self._complete if trial.number in self._losses]
-        points = [(trial.cost(at.device).latency_ms, self._losses[trial.number]) for trial in rows]
-        corners = [points[index] for index in pareto_front(points)]
-        strongest_ms, mildest_ms = self._terrain.band_ms(at.device)
-        holes = sorted(
-            (
-                ((right[0] - left[0]) * (left[1] - right[1]), ((left[0] + right[0]) / 2 - strongest_ms))
-                for left, right in pairwise(corners)
-            ),
-            reverse=True,
-        )
-        filled = self._filled.get(at.device, 0)
-        self._filled[at.device] = filled + 1
-        if filled >= len(holes) or mildest_ms <= strongest_ms:
-            return at.band
-        return min(max(holes[filled][1] / (mildest_ms - strongest_ms), 0.0), 1.0)
+        points = [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in rows]
+        found = holes(points, strongest_ms, self._guess)
+        filled = self._filled.get(device, 0)
+        self._filled[device] = filled + 1
+        if filled >= len(found) or mildest_ms <= strongest_ms:
+            return usual
+        return min(max((found[filled] - strongest_ms) / (mildest_ms - strongest_ms), 0.0), 1.0)
 
     def _nearest(self, device: str, band: float) -> dict[str, Any]:
         """How the trial on the front that is nearest in latency was pruned."""
@@ -179,7 +187,8 @@ class _Batch:
         points = [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in rows]
         target_ms = self._terrain.target_ms(device, band)
         nearest = rows[min(pareto_front(points), key=lambda i: (abs(points[i][0] - target_ms), i))]
-        return {"pruner": nearest.plan.pruner, **nearest.plan.settings}
+        varied: dict[str, Any] = {name: x for name, x in nearest.coordinates.items() if name in self._terrain.spec.vary}
+        return {"pruner": nearest.plan.pruner, **nearest.plan.settings, **varied}
 
     def _told(self, trial: Trial) -> Told:
         shares = tuple(self._terrain.share(trial.cost(profile)) for profile in self._terrain.spec.profiles)
@@ -197,7 +206,8 @@ class _Batch:
 
 def _corrected(terrain: Terrain, history: Sequence[Trial], known: Recalled) -> Terrain:
     """The ground with the error table that the losses so far speak for."""
-    observed = observe([*known.trials, *history], terrain.prices.space) if terrain.spec.refit else None
+    seen = [*known.trials, *as_whole(history, terrain.spec.recovery.steps)]
+    observed = observe(seen, terrain.prices.space) if terrain.spec.refit else None
     return terrain.trusting(refit(terrain.errors, observed, terrain.prices.space)) if observed else terrain
 
 

@@ -33,9 +33,12 @@ def raw_decode(coordinates: Mapping[str, Any], terrain: Terrain) -> Proposal:
 
 
 def violations(costs: Sequence[TrialCost], terrain: Terrain) -> dict[str, float]:
-    """By limited profile, by how much of the limit a price is above it; below zero where it keeps it."""
-    latency_ms = {cost.profile: cost.latency_ms for cost in costs}
-    return {profile: latency_ms[profile] / most_ms - 1.0 for profile, most_ms in terrain.limits.by_profile_ms.items()}
+    """By limit, by how much of it a price is above it; below zero where it keeps it.
+
+    A limit on latency is named by its profile, others by profile and resource.
+    """
+    excesses = terrain.limits.excesses(costs).items()
+    return {p if resource == "latency_ms" else f"{p} {resource}": excess for (p, resource), excess in excesses}
 
 
 def _choice(unit: Unit, coordinates: Mapping[str, Any]) -> Choice:

@@ -33,19 +33,25 @@ DEFAULTS = {
 
 
 def recovery_config(
-    spec: SearchSpec, steps: int, document: GraphDocument, judged: Callable[[Any], Tensor]
+    spec: SearchSpec,
+    steps: int,
+    document: GraphDocument,
+    judged: Callable[[Any], Tensor],
+    learning_rate_factor: float = 1.0,
 ) -> RecoveryConfig:
     """The config of a recovery of `steps` updates.
 
     Args:
         spec: the search.
-        steps: how many updates; a rung has fewer than the search's last.
+        steps: how many updates; a rung has fewer than the search's last, and so has a trial whose steps vary.
         document: the graph that is trained.
         judged: the tensor among a model's answers that is judged, and distilled.
+        learning_rate_factor: on the rate that was given or chosen.
     """
     asked = spec.recovery
     optimizer = chosen(document) if asked.optimizer == "auto" else asked.optimizer
     default = DEFAULTS[optimizer]
+    rate = default.learning_rate if asked.learning_rate is None else asked.learning_rate
     distil = None
     if asked.distil:
         distil = Distillation(weight=asked.distil, temperature=asked.temperature, logits=judged)
@@ -53,7 +59,7 @@ def recovery_config(
         steps=steps,
         optimizer=optimizer,
         schedule=asked.schedule,
-        learning_rate=default.learning_rate if asked.learning_rate is None else asked.learning_rate,
+        learning_rate=learning_rate_factor * rate,
         weight_decay=default.weight_decay if asked.weight_decay is None else asked.weight_decay,
         accumulate=asked.accumulate,
         amp=asked.amp,

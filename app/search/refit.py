@@ -5,10 +5,11 @@ curve, loss = a + s · t^β in a plan's table error t, takes out what is common 
 losses saturate). What is left of a trial, as a share of its t, is explained by a factor 1 + η for every option: a
 ridge regression on one-hot options with the measured table as its prior mean. Options of one unit and kind share most
 of their prior deviation, so that a few trials suffice. The ridge's weight is chosen by leaving one out; an infinite
-one, which leaves the table as it is, stands for election too. numpy only; closed forms throughout.
+one, which leaves the table as it is, stands for election too. numpy only; closed forms throughout, and nothing in
+them has a number for every pair of options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,14 +92,14 @@ def refit(errors: Sequence[Floats], observed: Observed, space: Space) -> tuple[F
         return tuple(errors)
     rows = observed.chosen[known] * prior / totals[known, None]
     targets = _seen(totals, observed.losses)[known] / totals[known] - 1.0
-    kinship = _kinship(space)
-    weight = _best_weight(rows, targets, kinship)
-    deviation = ridge(rows, targets, kinship, weight).round(_DIGITS)
+    spread = related(rows, space)
+    weight = _best_weight(rows, targets, spread)
+    deviation = ridge(rows, targets, spread, weight).round(_DIGITS)
     found = prior * np.clip(1.0 + deviation, 1.0 / _MOST, _MOST)
     return tuple(np.split(found, np.cumsum([len(error) for error in errors])[:-1]))
 
 
-def ridge(rows: Floats, targets: Floats, prior: Floats, weight: float) -> Floats:
+def ridge(rows: Floats, targets: Floats, spread: Floats, weight: float) -> Floats:
     """The η that minimises |targets - rows η|² + weight · ηᵀ prior⁻¹ η.
 
     In closed form that is prior rowsᵀ (rows prior rowsᵀ + weight I)⁻¹ targets.
@@ -106,19 +107,18 @@ def ridge(rows: Floats, targets: Floats, prior: Floats, weight: float) -> Floats
     Args:
         rows: `trials x options`.
         targets: one a trial.
-        prior: `options x options`, the covariance of η; may be singular.
+        spread: prior rowsᵀ, `options x trials`; the prior is the covariance of η, and may be singular.
         weight: of the prior; infinite gives zero.
     """
     if np.isinf(weight):
         return np.zeros(rows.shape[1])
-    spread = prior @ rows.T
     solved: Floats = spread @ np.linalg.solve(rows @ spread + weight * np.eye(len(rows)), targets)
     return solved
 
 
-def _best_weight(rows: Floats, targets: Floats, prior: Floats) -> float:
+def _best_weight(rows: Floats, targets: Floats, spread: Floats) -> float:
     """The weight of least squared error on trials left out, one at a time; infinite if the table alone is best."""
-    gram = rows @ prior @ rows.T
+    gram = rows @ spread
     best, least = np.inf, float(targets @ targets)
     for weight in _WEIGHTS:
         inverse = np.linalg.inv(gram + weight * np.eye(len(rows)))
@@ -151,13 +151,26 @@ def healing(totals: Floats, losses: Floats) -> Healing | None:
     return best
 
 
-def _kinship(space: Space) -> Floats:
-    """`options x options`: the prior correlation of two options' deviations."""
-    units, kinds = [], []
-    for index, unit in enumerate(space.units):
-        for option in unit.options:
-            units.append(index)
-            kinds.append(next((pattern.kind for pattern in option.patterns.values()), ""))
-    same_unit, same_kind = np.equal.outer(units, units), np.equal.outer(kinds, kinds)
-    shared: Floats = _SHARED * (same_unit & same_kind) + _KIND * same_kind + _OWN * np.eye(len(units))
-    return shared
+def related(rows: Floats, space: Space) -> Floats:
+    """K rowsᵀ, `options x trials`, for K the prior correlation of two options' deviations.
+
+    K is the sum of three parts, each a matter of who is of one group: unit and kind, kind, and each option by itself.
+    So sums by group suffice, and K, `options x options`, is never made.
+    """
+    kinds = [
+        (index, next((pattern.kind for pattern in option.patterns.values()), ""))
+        for index, unit in enumerate(space.units)
+        for option in unit.options
+    ]
+    by_kind = _shared(rows, [kind for _, kind in kinds])
+    return _SHARED * _shared(rows, kinds) + _KIND * by_kind + _OWN * rows.T
+
+
+def _shared(rows: Floats, groups: Sequence[Hashable]) -> Floats:
+    """For each option the sums of its group, `options x trials`."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    group = np.array([numbers[each] for each in groups])
+    sums = np.zeros((len(numbers), len(rows)))
+    np.add.at(sums, group, rows.T)
+    found: Floats = sums[group]
+    return found

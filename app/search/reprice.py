@@ -164,6 +164,9 @@ def _summed(
     sources = _shares("source", columns, counted, times, {overhead_source: cost_model.overhead_ms}, total)
     derivations = _shares("derivation", columns, counted, times, {kind: cost_model.overhead_ms}, total)
     low, high = (_bound(name, columns, counted, cost_model, total) for name in ("low_ms", "high_ms"))
+    energy, stored = (
+        sum((column.numbers(name) for column in columns.values()), nothing) for name in ("energy_mj", "weight_bytes")
+    )
     return [
         TrialCost(
             profile=profile,
@@ -172,6 +175,8 @@ def _summed(
             derivations=derivations[n],
             low_ms=None if np.isnan(low[n]) else float(low[n]),
             high_ms=None if np.isnan(high[n]) else float(high[n]),
+            energy_mj=None if np.isnan(energy[n]) else float(energy[n]),
+            weight_bytes=None if np.isnan(stored[n]) else float(stored[n]),
         )
         for n in range(len(total))
     ]

@@ -61,7 +61,7 @@ def run(
         SearchFailed: it cannot go on, for example because a limit is out of reach; known before any training.
     """
     since_s = time.monotonic()
-    check_budget(problem.spec)
+    check_budget(problem)
     yield PhaseStarted(phase="solving")
     prices = _prices(problem)
     yield SpaceReady(space=_space_document(prices))
@@ -126,6 +126,7 @@ def _check_options(found: Space) -> None:
 
 def _dense(problem: Problem, climb: Climb) -> Generator[Event, None, None]:
     """The first two trials: the model as uploaded, and recovered like all others."""
+    climb.check_dense()
     if any(number not in climb.trials for number in range(FIRST)):
         asked = _dense_trials(problem)
         yield TrialsAsked(trials=asked)

@@ -7,9 +7,10 @@ again at the next. A band stands in for the crowding of multi-objective successi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
+from typing import Any
 
 from app.search.schedule import rivals
 from app.search.spec import SearchSpec
@@ -32,6 +33,26 @@ class Verdict:
 def fidelities(spec: SearchSpec) -> tuple[int, ...]:
     """Recovery steps of every fidelity, ascending; the last is the whole recovery."""
     return (*spec.rungs, spec.recovery.steps)
+
+
+def first_steps(coordinates: Mapping[str, Any], spec: SearchSpec) -> int:
+    """The recovery steps that a trial at these coordinates begins with: the lowest fidelity's, or its own share."""
+    if "steps" not in coordinates:
+        return fidelities(spec)[0]
+    return max(1, round(float(coordinates["steps"]) * spec.recovery.steps))
+
+
+def fidelity_of(trial: Trial, spec: SearchSpec) -> int:
+    """The fidelity at which a trial stands; the last, however few its steps, where they vary."""
+    return trial.recovery_steps if trial.recovery_steps in spec.rungs else spec.recovery.steps
+
+
+def as_whole(trials: Sequence[Trial], steps: int) -> list[Trial]:
+    """The trials, of those whose steps vary the losses filed under so many steps, the whole recovery of their search.
+
+    Each had all the recovery that was meant for it, so for what a plan is worth they count alike.
+    """
+    return [_filed(trial, steps) if "steps" in trial.coordinates else trial for trial in trials]
 
 
 def bracket(spec: SearchSpec) -> int:
@@ -64,9 +85,10 @@ def final_losses(trials: Sequence[Trial], spec: SearchSpec) -> dict[int, float]:
     """By number the loss at full recovery; of trials that did not get there, what theirs would typically become.
 
     That is the loss at their highest fidelity times the median ratio between the two, of the trials that have both.
+    Where steps vary, a trial's own are its full recovery.
     """
     full = spec.recovery.steps
-    known = {trial.number: losses_of(trial) for trial in trials if trial.role == "searched"}
+    known = {trial.number: losses_of(trial) for trial in as_whole(trials, full) if trial.role == "searched"}
     ratios: dict[int, list[float]] = {}
     for losses in known.values():
         for fidelity, loss in losses.items() if full in losses else ():
@@ -97,6 +119,11 @@ class _Standing:
         """Whether it is as fast, nearly, and better."""
         better = (self.loss, self.number) < (other.loss, other.number)
         return self.device == other.device and better and self.place <= other.place + _NEAR
+
+
+def _filed(trial: Trial, steps: int) -> Trial:
+    own = (m if m.origin else replace(m, fidelity=steps) for m in trial.measurements)
+    return trial.evolve(measurements=tuple(own))
 
 
 def _measured(trial: Trial, steps: int) -> bool:

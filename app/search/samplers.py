@@ -78,7 +78,7 @@ class Sampling:
     """The samplers of a search, over the trials that it has told so far."""
 
     def __init__(self, spec: SearchSpec, space: Distributions, population: int, objectives: int) -> None:
-        self._spec, self._space, self._population = spec, dict(space), population
+        self._spec, self._space, self._population = spec, _Shared(space), population
         self._study = optuna.create_study(directions=["minimize"] * objectives)
 
     def tell(self, told: Told) -> None:
@@ -86,7 +86,7 @@ class Sampling:
         if self._spec.sampler in _DEAF:
             return
         complete = told.values is not None
-        self._study.add_trial(
+        self._add(
             create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.FAIL,
                 params=dict(told.coordinates),
@@ -100,7 +100,7 @@ class Sampling:
     def give(self, coordinates: Mapping[str, Any]) -> dict[str, Any]:
         """Add a trial with given coordinates, as running; what to store on it. It is NSGA-II's first generation."""
         attributes = {GENERATION: 0} if self._spec.sampler == "nsga2" else {}
-        self._study.add_trial(
+        self._add(
             create_trial(
                 state=TrialState.RUNNING,
                 params=dict(coordinates),
@@ -128,9 +128,19 @@ class Sampling:
         return dict(frozen.params), dict(frozen.system_attrs)
 
     def _running(self, coordinates: Mapping[str, Any]) -> dict[str, Any]:
-        running = create_trial(state=TrialState.RUNNING, params=dict(coordinates), distributions=self._space)
-        self._study.add_trial(running)
+        self._add(create_trial(state=TrialState.RUNNING, params=dict(coordinates), distributions=self._space))
         return {}
+
+    def _add(self, trial: FrozenTrial) -> None:
+        trial.distributions = self._space
+        self._study.add_trial(trial)
+
+
+class _Shared(dict[str, BaseDistribution]):
+    """The distributions of all trials of a study: the study copies every trial it is given, but not these."""
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> "_Shared":
+        return self
 
 
 def _sampler(spec: SearchSpec, seed: int, population: int) -> BaseSampler:

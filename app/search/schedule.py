@@ -64,14 +64,25 @@ def golden(step: int) -> float:
 
 
 def _alone(spec: SearchSpec, index: int) -> Place:
-    first = seed_count(spec)
+    """What was asked for first, by the solver; then the first trials' cycle, then the later one."""
+    aimed = min(len(spec.targets) * len(spec.profiles), seed_count(spec))
+    if index < aimed:
+        return _at(spec, "solver", index, target=spec.targets[index // len(spec.profiles)])
+    index, first = index - aimed, seed_count(spec) - aimed
     later: Sequence[Source] = _LATER if spec.refit else ("sampler",)
     source = _FIRST[index % len(_FIRST)] if index < first else later[(index - first) % len(later)]
     turn = _met(_FIRST, source, min(index, first)) + _met(later, source, max(0, index - first))
+    turn += aimed if source == "solver" else 0
+    step = turn // len(spec.profiles)
+    if aimed and source == "uniform":
+        return _at(spec, source, turn, target=spec.targets[step % len(spec.targets)])
+    known = index >= first or aimed > 0
+    return _at(spec, source, turn, fills=known and (source == "solver" or step % 2 == 1))
+
+
+def _at(spec: SearchSpec, source: Source, turn: int, *, target: float | None = None, fills: bool = False) -> Place:
     device, step = turn % len(spec.profiles), turn // len(spec.profiles)
     band = golden(step) if source == "sampler" else even(step)
-    fills = index >= first and (source == "solver" or step % 2 == 1)
-    target = _target(spec, step) if index < first else None
     return Place(source=source, turn=turn, device=spec.profiles[device], band=band, target=target, fills=fills)
 
 

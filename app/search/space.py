@@ -1,7 +1,8 @@
 """From a model, a search and its devices to the space of options, with a reason for everything left out.
 
 An option stays if it is legal on its layer, differs from a milder one, and pays on at least one device of the
-search: alone, it must save more than `PAYS_SHARE` of the dense latency of the layers it decides.
+search: alone, it must save more than `PAYS_SHARE` of the dense latency of the layers it decides, or of their energy or
+bytes where the search limits those.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,12 @@ from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import TypeVar
 
+from app.search.option_price import amount, option_price
 from app.search.options import Choice, DroppedOption, Option, Space, Unit
-from app.search.price import option_ms, remembered
+from app.search.price import remembered
 from app.search.pruners import cannot_solve
 from app.search.spec import SearchSpec, SpecError
+from app.search.trial import Resource
 from costmodels.base import CostModel
 from costmodels.pays import PAYS_SHARE
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
@@ -159,7 +162,7 @@ class _Builder:
         yield dense
         for option in others:
             share, device = max(self._saving(unit, dense, option, key) for key in self.cost_models)
-            if share > PAYS_SHARE:
+            if share > PAYS_SHARE or self._serves_limits(unit, dense, option):
                 yield option
                 continue
             where = f"on {device}" if len(self.cost_models) == 1 else f"on any device (most on {device})"
@@ -167,12 +170,20 @@ class _Builder:
             layer, pattern = next(iter(option.patterns.items()))
             self._drop(layer, str(pattern), reason)
 
-    def _saving(self, unit: Unit, dense: Option, option: Option, key: str) -> tuple[float, str]:
+    def _saving(
+        self, unit: Unit, dense: Option, option: Option, key: str, resource: Resource = "latency_ms"
+    ) -> tuple[float, str]:
+        """The share that an option saves, NaN where the device cannot tell, and the device."""
         cost_model = self.cost_models[key]
-        saved_ms = option_ms(self.model, unit, dense, cost_model) - option_ms(self.model, unit, option, cost_model)
+        before, after = (option_price(self.model, unit, one, cost_model, resource=resource) for one in (dense, option))
         layers = [self.model.layer(name) for name in option.patterns]
-        from_ms = sum(cost_model.cost(la, la, parse("dense")).latency_ms for la in layers)
-        return saved_ms / from_ms, cost_model.name
+        whole = sum(amount(cost_model.cost(la, la, parse("dense")), resource) for la in layers)
+        return (before - after) / whole if whole else 0.0, cost_model.name
+
+    def _serves_limits(self, unit: Unit, dense: Option, option: Option) -> bool:
+        """Whether it saves as large a share of something beside latency that the search limits."""
+        limited = [(limit.profile, limit.further[0]) for limit in self.spec.limits if limit.further]
+        return any(self._saving(unit, dense, option, *key)[0] > PAYS_SHARE for key in dict.fromkeys(limited))
 
     def _drop(self, layer: str, pattern: str, reason: str) -> None:
         self.dropped.append(DroppedOption(layer=layer, pattern=pattern, reason=reason))

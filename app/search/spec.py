@@ -27,7 +27,8 @@ from pruning.plan import DKM, PostStep, check_post
 
 __all__ = ["Budget", "Limit", "Post", "Recovery", "SamplerName", "SearchSpec", "SpecError", "Task"]
 SamplerName = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
-ErrorTable = Literal["prior", "oneshot", "reconstructed"]
+ErrorTable = Literal["prior", "oneshot", "reconstructed", "curvature", "spdy", "owl", "hill"]
+Vary = Literal["learning_rate", "steps"]
 _STRICT: dict[str, str] = {"extra": "forbid"}
 
 
@@ -58,6 +59,7 @@ class SearchSpec:
     extensions: tuple[int, ...] = ()  # trials asked for later, a number each time
     rungs: tuple[int, ...] = ()  # recovery steps of the fidelities below `recovery.steps`, ascending; 0 is one-shot
     keep: float = 1 / 3  # of a rung's trials in each latency band that the next one takes
+    vary: tuple[Vary, ...] = ()  # of the recovery, from trial to trial: coordinates, around what `recovery` says
     refit: bool = True  # observed losses correct the error table
     budget: Budget = field(default_factory=Budget)
     warm_start: tuple[str, ...] = ()  # earlier searches of the same model and data
@@ -89,6 +91,7 @@ class SearchSpec:
         once("/nm", [nm_of(text) for text in self.nm])
         once("/blocks", [block_of(text) for text in self.blocks])
         self._check_post()
+        self._check_vary()
         within("/trials", self.trials, 1, 100_000)
         for more in self.extensions:
             within("/extensions", more, 1, 100_000)
@@ -110,6 +113,9 @@ class SearchSpec:
         within("/threads", self.threads, 1, 256)
         within("/seed", self.seed, 0, 2**31 - 1)
         known("/error_table", (self.error_table,), ErrorTable)
+        if self.error_table == "curvature" and self.task.kind != "classification":
+            reason = "curvature is taken of one answer a sample among classes: use oneshot, or one of the other priors"
+            raise SpecError("/error_table", f"{reason}, for {self.task.kind}")
         within("/calibration_samples", self.calibration_samples, 8, 100_000)
         if stray := {limit.profile for limit in self.limits} - set(self.profiles):
             raise SpecError("/limits", f"profile {sorted(stray)[0]!r} is not among the search's profiles")
@@ -125,6 +131,17 @@ class SearchSpec:
         if inside and any(isinstance(step, DKM) and step.dim > 1 for step in self.post_steps):
             reason = f"dkm stores runs of dim weights, which zeros of {inside[0]} patterns break up"
             raise SpecError("/post", f"{reason}: use dim 1, or channel patterns alone")
+
+    def _check_vary(self) -> None:
+        if not self.vary:
+            return
+        known("/vary", self.vary, Vary)
+        if not self.recovery.steps and self.recovery.epochs is None:
+            reason = "recovery.steps is 0, so there is no recovery to vary: give it steps, or leave vary empty"
+            raise SpecError("/vary", reason)
+        if self.rungs and "steps" in self.vary:
+            reason = "rungs say how many steps a trial has: leave out the rungs, or vary the learning_rate alone"
+            raise SpecError("/vary", reason)
 
     @property
     def block_sizes(self) -> tuple[tuple[int, int], ...]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any, Literal, get_args
 
+from app.search.trial import Resource
 from pruning import patterns as vocabulary
 from pruning.errors import PatternError, PlanError
 from pruning.plan import PostStep, post_step
@@ -177,20 +178,32 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """No trial above this latency on this profile: `latency_ms`, or `share` of the dense latency there."""
+    """No trial that is predicted to take more than this on this profile; one of the four.
+
+    `latency_ms`; `share` of the dense latency there; `energy_mj` a batch; or `weight_bytes`, as the device stores them.
+    """
 
     __pydantic_config__ = _STRICT
     profile: str
     latency_ms: float | None = None
     share: float | None = None
+    energy_mj: float | None = None
+    weight_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.latency_ms is None) == (self.share is None):
-            raise SpecError("/limits", "give latency_ms or share, one of the two")
-        if self.latency_ms is not None:
-            within("/limits/latency_ms", self.latency_ms, 1e-9, 1e9)
-        if self.share is not None:
-            within("/limits/share", self.share, 1e-6, 1.0)
+        ranges = {"latency_ms": (1e-9, 1e9), "share": (1e-6, 1.0), "energy_mj": (1e-9, 1e12), "weight_bytes": (1, 1e15)}
+        given = {name: value for name in ranges if (value := getattr(self, name)) is not None}
+        if len(given) != 1:
+            raise SpecError("/limits", "give one of latency_ms, share, energy_mj and weight_bytes")
+        for name, value in given.items():
+            within(f"/limits/{name}", value, *ranges[name])
+
+    @property
+    def further(self) -> tuple[Resource, float] | None:
+        """The resource beside latency that it limits, and the most of it; None where it limits latency."""
+        if self.energy_mj is not None:
+            return "energy_mj", self.energy_mj
+        return None if self.weight_bytes is None else ("weight_bytes", self.weight_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

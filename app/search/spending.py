@@ -1,22 +1,24 @@
 """Budgets: what the trials of a search have cost, and how many more can be paid.
 
 One forward pass of a sample counts 1, forward and backward 3, and 4 with a teacher that answers too; the error table
-counts even where it was found in a cache: equal budgets mean equal searches, whoever searched before. All but wall time
-follows from the stored trials, so a search that is restarted ends where it would have ended.
+counts even where it was found in a cache: equal budgets mean equal searches, whoever searched before. No run is asked
+for that its budget would not pay to the last pass (see `supply`). All but wall time follows from the stored trials, so
+a search that is restarted ends where it would have ended.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.search.events import BudgetName
 from app.search.options import Space
-from app.search.spec import Recovery, SearchSpec
+from app.search.spec import SearchSpec
+from app.search.supply import Supply, trained
 from app.search.trial import Measurement, Trial
+from pruning.plan import PruningPlan
 
+__all__ = ["FREE", "RUNS", "Purse", "Spent", "table_passes", "trained", "with_run"]
 RUNS = "runs"  # in a trial's report: sample passes by fidelity
-_BACKWARD = 3  # a forward and a backward pass, in forward passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +34,27 @@ class Spent:
         )
 
 
+FREE = Spent(recoveries=0, sample_passes=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Purse:
-    """The budget of a search, with what each run is expected to cost. `table_passes` made the error table."""
+    """The budget of a search, with what each run will cost. `table_passes` made the error table."""
 
     spec: SearchSpec
     table_passes: int
     measured_samples: int  # in every run, validation and test together
+    supply: Supply = field(default_factory=Supply)
 
-    def planned(self, steps: int) -> int:
-        """Sample passes of a run of so many recovery steps."""
-        return trained(self.spec.recovery, steps) + self.measured_samples
+    @property
+    def limited(self) -> bool:
+        """Whether trials are paid from a budget at all."""
+        return self.spec.budget.recoveries is not None or self.spec.budget.sample_passes is not None
+
+    def planned(self, plan: PruningPlan, steps: int) -> Spent:
+        """What a run of a plan with so many recovery steps will cost, never less than it does."""
+        passes = self.supply.passes(self.spec, plan, steps) + self.measured_samples
+        return Spent(recoveries=int(steps > 0), sample_passes=passes)
 
     def spent(self, trials: Iterable[Trial], below: int | None = None) -> Spent:
         """What these trials cost; with `below`, what their runs below this many steps cost."""
@@ -54,22 +66,29 @@ class Purse:
                     passes += cost
         return Spent(recoveries=recoveries, sample_passes=passes)
 
-    def affordable(self, spent: Spent, steps: int) -> tuple[float, BudgetName]:
-        """How many more runs of so many steps can be paid after these and the table, and by which budget no more."""
+    def affordable(self, spent: Spent, runs: Iterable[Spent]) -> tuple[int, BudgetName]:
+        """How many of these runs, in their order, can be paid after these and the table, and what ends them."""
+        count = 0
+        for count, cost in enumerate(runs, start=1):
+            spent += cost
+            if (over := self._over(spent, cost)) is not None:
+                return count - 1, over
+        return count, "trials"
+
+    def _over(self, spent: Spent, last: Spent) -> BudgetName | None:
+        """The budget that does not pay for the last of what was spent; what costs nothing is always paid."""
         budget = self.spec.budget
-        left: list[tuple[float, BudgetName]] = [(inf, "trials")]
-        if budget.recoveries is not None and steps:
-            left.append((budget.recoveries - spent.recoveries, "recoveries"))
-        if budget.sample_passes is not None:
-            passes = budget.sample_passes - self.table_passes - spent.sample_passes
-            left.append((passes // self.planned(steps), "sample_passes"))
-        count, name = min(left, key=lambda pair: pair[0])
-        return max(count, 0), name
+        if budget.recoveries is not None and last.recoveries and spent.recoveries > budget.recoveries:
+            return "recoveries"
+        passes = self.table_passes + spent.sample_passes
+        if budget.sample_passes is not None and last.sample_passes and passes > budget.sample_passes:
+            return "sample_passes"
+        return None
 
     def _runs(self, trial: Trial) -> dict[int, int]:
         runs = {int(steps): int(passes) for steps, passes in trial.report.get(RUNS, {}).items()}
         if trial.attempts and trial.recovery_steps not in runs:  # it broke off: what it would have cost
-            runs[trial.recovery_steps] = self.planned(trial.recovery_steps)
+            runs[trial.recovery_steps] = self.planned(trial.plan, trial.recovery_steps).sample_passes
         return runs
 
 
@@ -90,8 +109,3 @@ def with_run(trial: Trial, report: Mapping[str, Any], measurements: Iterable[Mea
         measurements=(*trial.measurements, *found),
         report={**report, RUNS: runs, "sample_passes": sum(runs.values())},
     )
-
-
-def trained(recovery: Recovery, steps: int) -> int:
-    """Sample passes of so many recovery steps."""
-    return (_BACKWARD + (recovery.distil > 0)) * steps * recovery.batch * recovery.accumulate

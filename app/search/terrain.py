@@ -13,7 +13,7 @@ from pruning.plan import PruningPlan
 
 Floats = npt.NDArray[np.float64]
 MILDEST_SHARE = 0.9  # of dense latency: closer to it there is nothing to find
-STRONGEST_SHARE = 0.1  # below it networks guess; a limit may still ask for less
+STRONGEST_SHARE = 0.1  # of dense latency: below it networks mostly guess; a front that is still flat there is followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,15 @@ class Terrain:
     haven: tuple[Choice, ...]
 
     def band_ms(self, device: str) -> tuple[float, float]:
-        """Between which latencies a search looks on a device: from strongest to mildest pruning, within its limits."""
+        """Between which latencies bands lie on a device: from the lowest to the mildest pruning within its limit."""
         range_ = self.prices.reachable[device]
         tightest_ms = self.limits.by_profile_ms.get(device, range_.dense_ms)
-        strongest = min(STRONGEST_SHARE, *self.spec.targets, 1.0)
-        strongest_ms = max(range_.lowest_ms, min(strongest * range_.dense_ms, tightest_ms))
-        return strongest_ms, max(strongest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
+        return range_.lowest_ms, max(range_.lowest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
+
+    def floor(self, device: str) -> float:
+        """The band below which a search looks only once its front has led there; 0 where all is below it anyway."""
+        usual = self.band_of(device, min(STRONGEST_SHARE, *self.spec.targets, 1.0))
+        return usual if usual < 1.0 else 0.0
 
     def target_ms(self, device: str, band: float) -> float:
         """The latency that a band in [0, 1] stands for on a device: 0 is the strongest pruning, 1 the mildest."""

@@ -9,6 +9,7 @@ from pruning.plan import PruningPlan
 TrialState = Literal["queued", "running", "complete", "infeasible", "stopped", "failed"]
 TrialRole = Literal["dense", "dense_recovered", "searched"]  # numbers 0, 1, 2...
 Split = Literal["validation", "test"]
+Resource = Literal["latency_ms", "energy_mj", "weight_bytes"]  # what a plan takes, each a field of `TrialCost`
 
 
 Metric = Literal["accuracy", "loss", "top5", "r2", "mae", "perplexity", "latency_ms", "throughput"]
@@ -35,7 +36,10 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCost:
-    """The *predicted* latency of a plan on one profile, its interval, and how much of it rests on what."""
+    """The *predicted* latency of a plan on one profile, its interval, and how much of it rests on what.
+
+    `energy_mj` is of a whole batch, `weight_bytes` as the device stores them; None where the profile cannot say.
+    """
 
     profile: str
     latency_ms: float
@@ -43,6 +47,8 @@ class TrialCost:
     derivations: Mapping[str, float]  # share by derivation: exact, interpolated, modelled, ...
     low_ms: float | None = None  # None: not known, as of trials priced before intervals were
     high_ms: float | None = None
+    energy_mj: float | None = None
+    weight_bytes: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,11 @@ class Trial:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
+    @property
+    def learning_rate_factor(self) -> float:
+        """What its recovery multiplies the search's learning rate by; 1 unless that varies."""
+        return learning_rate_factor(self.coordinates)
+
     def cost(self, profile: str) -> TrialCost:
         """Its predicted cost on a profile; KeyError if it was never priced there."""
         for cost in self.costs:
@@ -106,3 +117,8 @@ class Trial:
                 "failure": Failure(**failure) if failure else None,
             }
         )
+
+
+def learning_rate_factor(coordinates: Mapping[str, Any]) -> float:
+    """The factor on the learning rate among a trial's coordinates; 1 where it does not vary."""
+    return float(coordinates.get("learning_rate", 1.0))

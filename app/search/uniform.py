@@ -8,30 +8,34 @@ trying.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from app.search.coordinates import trusted
 from app.search.decode import priced
 from app.search.options import Choice, Option, Space, Unit
-from app.search.terrain import Proposal, Terrain
+from app.search.terrain import Floats, Proposal, Terrain
 from pruning.patterns import NM, Block, Pattern
 
 
-def uniform_plan(
-    terrain: Terrain, coordinates: Mapping[str, Any], turn: int, taken: Collection[str] = ()
-) -> Proposal | None:
-    """The mildest uniform plan that keeps the coordinates' target and every limit, of the family whose turn it is.
+def uniform_plan(terrain: Terrain, coordinates: Mapping[str, Any], taken: Collection[str] = ()) -> Proposal | None:
+    """Of every family its mildest uniform plan that keeps the coordinates' target and every limit: the best of them.
 
-    If that family has none that is new, of the next one; None if no family has.
+    That is the one of least trusted error among those that are new; None if there is none.
     """
-    found = families(terrain.prices.space)
+    errors = trusted(coordinates, terrain)
     device = coordinates.get("device", terrain.spec.profiles[0])
     limits = terrain.limits.tightened(device, terrain.target_ms(device, coordinates["band"]))
-    for offset in range(len(found)):
-        for choices in found[(turn + offset) % len(found)]:
-            proposal = priced(choices, coordinates, terrain)
-            if limits.hold(proposal.costs):
-                if proposal.plan.digest not in taken and proposal.plan.patterns:
-                    return proposal
-                break  # a stronger one of this family would be slower than its target for nothing
-    return None
+    found: list[tuple[float, Proposal]] = []
+    for plans in families(terrain.prices.space):
+        offers = ((choices, priced(choices, coordinates, terrain)) for choices in plans)
+        # a stronger one of this family would be slower than its target for nothing
+        mildest = next(((choices, p) for choices, p in offers if limits.hold(p.costs) and p.plan.patterns), None)
+        if mildest and mildest[1].plan.digest not in taken:
+            found.append((_error(mildest[0], errors), mildest[1]))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _error(choices: Sequence[Choice], errors: Sequence[Floats]) -> float:
+    chosen = zip(errors, choices, strict=True)
+    return sum(float(error[[choice] if isinstance(choice, int) else list(choice)].sum()) for error, choice in chosen)
 
 
 def families(space: Space) -> list[list[list[Choice]]]:

@@ -46,6 +46,8 @@ def store(
             "latency_ms": cost.latency_ms,
             "low_ms": cost.low_ms,
             "high_ms": cost.high_ms,
+            "energy_mj": cost.energy_mj,
+            "weight_bytes": cost.weight_bytes,
             "sources": dict(cost.sources),
             "derivations": dict(cost.derivations),
         }

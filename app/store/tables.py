@@ -203,7 +203,7 @@ class Trial(Keyed, Base):
 
 
 class TrialCost(Base):
-    """A predicted latency of a trial on a profile."""
+    """What a trial is predicted to take on a profile: latency; energy and bytes of weights where that can be said."""
 
     __tablename__ = "trial_costs"
     trial_id: Mapped[str] = mapped_column(String(36), ForeignKey("trials.id"), primary_key=True)
@@ -212,6 +212,8 @@ class TrialCost(Base):
     latency_ms: Mapped[float]
     low_ms: Mapped[float | None]
     high_ms: Mapped[float | None]
+    energy_mj: Mapped[float | None]
+    weight_bytes: Mapped[float | None]
     sources: Mapped[dict[str, Any]]
     derivations: Mapped[dict[str, Any]]
 

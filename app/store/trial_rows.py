@@ -17,11 +17,14 @@ from app.store.rows import plain, shown
 from pruning.plan import PruningPlan
 
 _MANY = 500  # ids in one IN list
+_PREDICTED = ("latency_ms", "low_ms", "high_ms", "energy_mj", "weight_bytes")
 _COST = (
     tables.TrialCost.profile_id,
     tables.TrialCost.latency_ms,
     tables.TrialCost.low_ms,
     tables.TrialCost.high_ms,
+    tables.TrialCost.energy_mj,
+    tables.TrialCost.weight_bytes,
     tables.TrialCost.sources,
     tables.TrialCost.derivations,
 )
@@ -61,17 +64,15 @@ def asked_row(search_id: str, trial: Trial) -> dict[str, Any]:
 def cost_rows(trial_id: str, trial: Trial) -> list[dict[str, Any]]:
     """A trial's costs as rows; `position` keeps their order."""
     for cost in trial.costs:
-        for number in (cost.latency_ms, cost.low_ms, cost.high_ms):
-            if number is not None:
-                _require_finite(trial, f"the latency on profile {cost.profile}", number)
+        for name in _PREDICTED:
+            if (number := getattr(cost, name)) is not None:
+                _require_finite(trial, f"the {name} on profile {cost.profile}", number)
     return [
         {
             "trial_id": trial_id,
             "profile_id": cost.profile,
             "position": position,
-            "latency_ms": cost.latency_ms,
-            "low_ms": cost.low_ms,
-            "high_ms": cost.high_ms,
+            **{name: getattr(cost, name) for name in _PREDICTED},
             "sources": plain(cost.sources),
             "derivations": plain(cost.derivations),
         }
@@ -127,6 +128,8 @@ def _cost(row: Row[*tuple[Any, ...]]) -> TrialCost:
         derivations=row.derivations,
         low_ms=row.low_ms,
         high_ms=row.high_ms,
+        energy_mj=row.energy_mj,
+        weight_bytes=row.weight_bytes,
     )
 
 

@@ -61,7 +61,10 @@ class Problem(Protocol):
 
     @property
     def evaluation_passes(self) -> int:
-        """Sample-passes of an evaluation."""
+        """Sample-passes of the usual evaluation."""
+
+    def evaluation_of(self, plan: Plan) -> int:
+        """Sample-passes of this plan's; a solver's calibration makes them more."""
 
     def plan(self, choice: Sequence[int]) -> Plan:
         """The plan of one option number a gene."""

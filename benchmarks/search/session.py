@@ -65,7 +65,7 @@ class Session:
 
     def evaluate(self, plan: Plan) -> Point:
         """Recover a plan and measure it."""
-        self.pay(self.problem.evaluation_passes)
+        self.pay(self.problem.evaluation_of(plan))
         with self.credited() as credit:
             point, took_s = self.problem.point(plan, self.seed)
             credit(took_s)

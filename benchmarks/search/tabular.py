@@ -58,6 +58,10 @@ class Tabular:
         """One option index a layer."""
         return tuple(gene.options[index] for gene, index in zip(self.genes, choice, strict=True))
 
+    def evaluation_of(self, plan: Plan) -> int:  # noqa: ARG002 - the seam's
+        """A look-up."""
+        return self.evaluation_passes
+
     def share(self, plan: Plan) -> float:
         """Overhead and layers."""
         assert isinstance(plan, tuple)

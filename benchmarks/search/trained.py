@@ -1,8 +1,9 @@
 """Problems with recovery: plans of a network, recovered shortly and measured by the product's own `evaluate`.
 
 A plan with its recovery steps and seed is trained once and kept on disk; whoever asks for it again is charged as if it
-had been trained. Charged are the recovery, the batch-norm statistics after it and the validation images; the test
-images are the report's. Prices are analytical, those of an accelerator of the catalogue: nobody has measured them.
+had been trained. Charged are a layer solver's calibration, the recovery, the batch-norm statistics after it and the
+validation images; the test images are the report's. Prices are analytical, those of an accelerator of the catalogue:
+nobody has measured them.
 """
 
 import json
@@ -23,6 +24,7 @@ from app.search.candidates import candidates, weighted
 from app.search.evaluate import Assignment, Setting, evaluate
 from app.search.options import Choice, Unit
 from app.search.price import cost_table, price_plan, remembered
+from app.search.pruners import SOLVERS
 from app.search.space import space
 from benchmarks.search.problem import Floats, Gene, Plan, Point
 from benchmarks.search.worlds import Scale, World
@@ -72,6 +74,15 @@ class Trained:
         batch, images = self.scale.batch, len(self.world.dataset.numbers("calibration"))
         statistics = min(_STATISTICS * batch, images // batch * batch)
         return 3 * steps * batch + statistics + len(self.world.dataset.numbers("validation"))
+
+    def evaluation_of(self, plan: Plan) -> int:
+        """Of a recovery in full of this plan."""
+        assert isinstance(plan, PruningPlan)
+        return self.passes(self.scale.steps) + self.solving(plan)
+
+    def solving(self, plan: PruningPlan) -> int:
+        """Sample-passes of a layer solver: the calibration samples once a pruned layer."""
+        return self.calibration * len(plan.patterns) if plan.pruner in SOLVERS else 0
 
     @cached_property
     def reference(self) -> tuple[float, float]:

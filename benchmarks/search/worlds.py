@@ -72,6 +72,7 @@ def open_world(name: str, scale: Scale, folder: Path, shared: Path) -> World:
         precision=scale.precision,
         task=_TASKS[name],
         nm=("keep2of4", "keep1of4"),
+        pruners=("magnitude", "pdp", "sparsegpt"),
         recovery=Recovery(steps=scale.steps, batch=scale.batch),
         calibration_samples=scale.calibration,
         trials=scale.recoveries,

@@ -11,21 +11,22 @@ from app.search.tasks.base import setting as setting_of
 def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:  # noqa: ARG001 - makes no files
     """The error of every option, one at a time, as the search's `error_table` says."""
     from app.search.batches import check_fit
-    from app.search.priors import magnitude
+    from app.search.error_table import AT_ONCE, forwards
+    from app.search.priors import prior_table
     from app.search.score import Scorer, read_options
 
     setting = setting_of(payload)
     check_fit(setting.dataset, setting.spec.task, setting.model)
     units = read_options(payload["options"])
-    if setting.spec.error_table == "prior":
-        return {"errors": magnitude(setting.net, setting.model, units), "samples": 0, "sample_passes": 0}, {}
-    calibration = setting.feed("calibration", setting.spec.calibration_samples)
+    how = setting.spec.error_table
+    calibration = setting.feed("calibration", setting.spec.calibration_samples) if forwards(units, how) else ()
     scorer = Scorer(
         net=setting.net,
         spec=setting.model,
-        batches=list(calibration.in_order(128)),
+        batches=list(calibration.in_order(128)) if calibration else [],
         judge=setting.judge,
-        refit=setting.spec.error_table == "reconstructed",
+        refit=how == "reconstructed",
     )
-    found = scorer.scored(units, report)
+    prior = how == "prior" or how in AT_ONCE
+    found = prior_table(how, scorer, units, setting.spec.seed) if prior else scorer.scored(units, report)
     return {"errors": found.errors, "samples": len(calibration), "sample_passes": found.sample_passes}, {}

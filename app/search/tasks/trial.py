@@ -18,13 +18,17 @@ def trial(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     from safetensors.torch import save_file
 
     from app.search.evaluate import Assignment, evaluate
+    from app.search.trial import learning_rate_factor
     from pruning.export import named_state
     from pruning.plan import PruningPlan
 
     asked = payload["trial"]
     setting = setting_of(payload)
     assignment = Assignment(
-        plan=PruningPlan.from_json(asked["plan"]), recovery_steps=asked["recovery_steps"], seed=asked["seed"]
+        plan=PruningPlan.from_json(asked["plan"]),
+        recovery_steps=asked["recovery_steps"],
+        seed=asked["seed"],
+        learning_rate_factor=learning_rate_factor(asked.get("coordinates", {})),
     )
     found = evaluate(setting, assignment, report)
     report(0.95, "writing files")

@@ -19,7 +19,7 @@ Kind = Literal["table", "small", "net"]
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method; `on` which kinds of problems; `drawn` says whether its search draws; `missing` why it cannot run.
+    """A method; `on` which kinds of problems; `drawn` says whether it draws itself; `missing` why it cannot run.
 
     `generous` multiplies the budget on tables, where evaluations are cheap: rivals are given more than is due.
     """
@@ -43,6 +43,7 @@ METHODS: Mapping[str, Method] = {
     "global magnitude": Method(run=partial(uniform, pattern=_ZEROS, method="global"), on=_NET, drawn=False),
     "ERK": Method(run=partial(uniform, pattern=_ZEROS, method="erk"), on=_NET, drawn=False),
     "uniform PDP": Method(run=partial(uniform, pattern=_ZEROS, pruner="pdp"), on=_NET, drawn=False),
+    "uniform SparseGPT": Method(run=partial(uniform, pattern=_ZEROS, pruner="sparsegpt"), on=_NET, drawn=False),
     "EvoPress-style": Method(run=evopress),
     "SPDY": Method(run=spdy),
     "TPE multivariate": Method(run=partial(black_box.with_optuna, make=black_box.tpe_multivariate)),

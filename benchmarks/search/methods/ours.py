@@ -17,6 +17,7 @@ from app.jobs.inline import InlineExecutor
 from app.search.coordinates import USUAL_SHARPNESS
 from app.search.coupled_front import Couplings
 from app.search.events import ScoresReady, TrialFinished
+from app.search.pruners import SOLVERS
 from app.search.run import Problem as SearchProblem
 from app.search.run import run
 from app.search.spec import ErrorTable, SearchSpec
@@ -40,6 +41,7 @@ def searched(session: Session, **changes: Any) -> None:
     session.pay(int(document["sample_passes"]))
     session.table_passes += int(document["sample_passes"])
     lowest = problem.passes(spec.rungs[0] if spec.rungs else spec.recovery.steps)
+    dearest = problem.calibration * len(problem.world.model.layers) if SOLVERS & {*spec.pruners} else 0
     spec = replace(spec, trials=max(1, session.left // lowest), targets=problem.bands)
     with TemporaryDirectory(prefix="espalier-") as folder:
         executor = InlineExecutor(Path(folder), tasks={"trial": _task(problem, session)})
@@ -47,7 +49,7 @@ def searched(session: Session, **changes: Any) -> None:
             for event in events:
                 if isinstance(event, TrialFinished) and event.trial.role not in _DENSE:
                     _record(session, event.trial)
-                if session.left < problem.evaluation_passes:
+                if session.left < problem.evaluation_passes + dearest:
                     break
 
 
@@ -98,7 +100,7 @@ def _task(problem: Trained, session: Session) -> Callable[[Mapping[str, Any], Pa
         asked = payload["trial"]
         plan, steps = PruningPlan.from_json(asked["plan"]), int(asked["recovery_steps"])
         if asked["role"] not in _DENSE:
-            session.pay(problem.passes(steps))
+            session.pay(problem.passes(steps) + problem.solving(plan))
         with session.credited() as credit:
             record = problem.recovered(plan, steps, int(asked["seed"]))
             credit(record["s"])

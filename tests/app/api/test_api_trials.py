@@ -43,6 +43,20 @@ def test_one_trial_says_what_each_layer_lost_and_what_that_buys(world: World) ->
     assert {m["split"] for m in trial["measurements"]} == {"validation", "test"}
 
 
+def test_a_trial_says_by_what_its_recovery_multiplied_the_learning_rate(world: World) -> None:
+    search = world.search()
+    plan, accuracy = plans_and_accuracies()[2]
+    own = {"learning_rate": 0.3456789, "steps": 0.25}
+    for number, coordinates in ((2, own), (3, {})):
+        trial = finished_trial(number, plan, accuracy, world.profile).evolve(coordinates=coordinates)
+        world.record(search, [trial])
+    told = [world.http.get(f"{API}/searches/{search}/trials/{number}").json() for number in (2, 3)]
+    assert [trial["learning_rate_factor"] for trial in told] == [own["learning_rate"], 1.0]
+    pages = [world.http.get(trial["links"]["page"]).text for trial in told]
+    assert "200 recovery steps at 0.346 times the learning rate" in pages[0]
+    assert "200 recovery steps</li>" in pages[1]
+
+
 def test_a_trial_that_failed_says_why_and_has_a_table_all_the_same(world: World) -> None:
     search = world.search()
     plan, _ = plans_and_accuracies()[3]

@@ -91,6 +91,15 @@ def test_submitting_from_ids_waits_and_prints(runner: CliRunner, world: World, m
     assert (list(seen["task"]["mean"]), list(seen["patterns"])) == ([0.5], ["channel"])
 
 
+def test_a_limit_may_be_on_one_profile_and_on_something_beside_latency() -> None:
+    from app.cli.submit import _limits
+
+    named = {"eyeriss-v2": "id1", "C:board.csv": "id2"}
+    assert _limits("energy_mj=3", named) == [{"energy_mj": 3.0, "profile": "id1"}, {"energy_mj": 3.0, "profile": "id2"}]
+    assert _limits("eyeriss-v2:weight_bytes=2e5", named) == [{"weight_bytes": 2e5, "profile": "id1"}]
+    assert _limits("C:board.csv:4.2ms", named) == [{"latency_ms": 4.2, "profile": "id2"}]
+
+
 def test_extending_a_search(runner: CliRunner, world: World) -> None:
     search = world.search()
     result = runner.invoke(app, ["extend", search, "4", "--no-wait", "--json"])
@@ -145,7 +154,15 @@ def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--limit", "fast"), ("--mean", "a,b"), ("--profile", "nowhere.csv"), ("--dataset", "no/where")],
+    [
+        ("--limit", "fast"),
+        ("--limit", "watts=3"),
+        ("--limit", "board:0.5"),
+        ("--limit", "energy_mj=x"),
+        ("--mean", "a,b"),
+        ("--profile", "nowhere.csv"),
+        ("--dataset", "no/where"),
+    ],
 )
 def test_wrong_words_are_said_in_a_sentence(runner: CliRunner, world: World, option: str, value: str) -> None:
     options = {"--dataset": world.dataset, "--profile": world.profile, option: value}

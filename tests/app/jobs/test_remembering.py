@@ -9,6 +9,8 @@ import pytest
 from app.jobs.problem import find_parts, option_key
 from app.jobs.remembering import memory_of
 from app.search.memory import Memory
+from app.search.rungs import losses_of
+from app.search.spec import Recovery
 from app.store import models, scores
 from tests.app.jobs.fake_search import MODEL
 from tests.app.jobs.world import World, work
@@ -39,6 +41,24 @@ def test_a_warm_search_begins_with_the_trials_that_had_ended(world: World) -> No
     complete = [trial for trial in world.trials(first) if trial.state == "complete" and trial.role == "searched"]
     assert remembered(world, first) == Memory() == remembered(world, early)
     assert [trial.number for trial in remembered(world, late).trials] == [trial.number for trial in complete] != []
+
+
+def test_trials_with_steps_of_their_own_are_stored_remembered_and_count_alike(world: World) -> None:
+    parts = world.parts()
+    vary = {"vary": ("learning_rate", "steps"), "recovery": Recovery(steps=40), "sampler": "random"}
+    first = world.submit(parts, trials=6, **vary)
+    with world.coordinator() as coordinator:
+        work(coordinator, world.over(first))
+    late = world.submit(parts, trials=2, warm_start=(first,), **vary)
+    stored = {trial.number: trial for trial in world.trials(first)[2:]}
+    assert {trial.state for trial in stored.values()} == {"complete"}
+    assert len({trial.recovery_steps for trial in stored.values()}) > 1
+    assert len({trial.learning_rate_factor for trial in stored.values()}) > 1
+    found = remembered(world, late).trials
+    assert [trial.number for trial in found] == sorted(stored)
+    for trial in found:
+        assert trial.recovery_steps == max(1, round(40 * trial.coordinates["steps"]))
+        assert losses_of(trial) == {40: losses_of(stored[trial.number])[trial.recovery_steps]}
 
 
 def test_a_pooled_search_begins_with_what_other_models_lost(world: World) -> None:

@@ -16,7 +16,11 @@ PLAIN = SearchSpec(model="m", dataset="d", profiles=("p", "q"))
 RICH = replace(
     PLAIN, name="a, b", batch=8, precision="int8", patterns=("block", "kernel"), pruners=("gmp",), sparsities=(0.25,),
     blocks=("block2x2", "block4x1"), post=(Post(kind="dkm", bits=3, dim=1),),
-    frozen_layers=("a, b", "c"), limits=(Limit(profile="q", share=0.07), Limit(profile="p", latency_ms=1.5)),
+    frozen_layers=("a, b", "c"),
+    limits=(
+        Limit(profile="q", share=0.07), Limit(profile="p", latency_ms=1.5), Limit(profile="q", energy_mj=3.5),
+        Limit(profile="p", weight_bytes=2e5),
+    ),
     sampler="nsga2", trials=7, rungs=(0, 10), targets=(0.25, 0.5), keep=0.5, refit=False, pooled=True, seed=3,
     warm_start=("s1", "s2"),
     budget=Budget(recoveries=5, wall_s=60.5), acknowledge=("batch",), error_table="prior",
@@ -86,7 +90,8 @@ def send(pages: Pages, typed: dict[str, Any], wish: str = "start") -> Any:
 
 
 @pytest.mark.parametrize(
-    "spec", [PLAIN, RICH, replace(RICH, post=(Post(kind="int8"),), recovery=Recovery(epochs=2.5), rungs=())]
+    "spec",
+    [PLAIN, RICH, replace(RICH, post=(Post(kind="int8"),), recovery=Recovery(epochs=2.5), rungs=(), vary=("steps",))],
 )
 def test_a_spec_comes_back_from_its_fields(spec: SearchSpec) -> None:
     assert TypeAdapter(SearchSpec).validate_python(body_of(typed_of(spec.to_json()))) == spec
@@ -111,6 +116,22 @@ def test_the_form_of_a_search_starts_the_same_search(pages: Pages) -> None:
     assert answer.status_code == 303, answer.text
     made = pages.json(answer.headers["location"].replace("/api/v1", ""))["spec"]
     assert made | {"name": "first", "calibrations": {}} == pages.json(f"/searches/{first}")["spec"]
+
+
+def test_limits_beside_latency_are_kept_until_they_are_unticked(pages: Pages) -> None:
+    limits = (Limit(profile=pages.modelled, weight_bytes=1e6), Limit(profile=pages.modelled, share=0.9))
+    chosen = {"profiles": (pages.modelled,), "acknowledge": ("batch", "precision"), "limits": limits}
+    first = pages.running(name="first", **chosen)
+    page = pages.html(f"/searches/new?like={first}")
+    assert "no trial above 1000000.0 bytes of weights on" in page
+    form = Form(page, "new")
+    made = [
+        pages.json(send(pages, typed).headers["location"].replace("/api/v1", ""))["spec"]["limits"]
+        for typed in (form.typed(), form.typed(**{"limit.further": None}))
+    ]
+    assert [[limit["weight_bytes"] for limit in limits] for limits in made] == [[None, 1e6], [None]]
+    for odd in ("energy_mj", "watts 3 p", "energy_mj x gone"):
+        assert send(pages, form.typed(**{"limit.further": odd})).status_code in (303, 422)
 
 
 def test_a_form_sent_twice_is_one_search_and_a_changed_one_another(pages: Pages, ready: dict[str, Any]) -> None:

@@ -36,6 +36,18 @@ def test_throughput_is_that_of_the_profiles_batch(pages: Pages) -> None:
         assert float(row[4].replace(",", "")) == pytest.approx(device["throughput_per_s"], rel=0.01)
 
 
+def test_energy_and_weights_are_predicted_where_the_device_can_say(pages: Pages) -> None:
+    search = pages.finished()
+    trial = pages.json(f"/searches/{search}/trials/3")
+    _, *rows = Table(pages.html(f"/searches/{search}/trials/3"), "resources")
+    for row, device in zip(rows, trial["devices"], strict=True):
+        cells = (device["before_mj"], device["after_mj"], device["before_weight_bytes"], device["after_weight_bytes"])
+        said = [row[index].replace(",", "") for index in (1, 2, 4, 5)]
+        for cell, text in zip(cells, said, strict=True):
+            assert text == "–" if cell is None else float(text) == pytest.approx(cell, rel=1e-3)
+    assert {row[1] for row in rows} == {"–"} and any(row[5] != "–" for row in rows)
+
+
 def test_a_measurement_is_asked_for_and_its_failure_is_said(pages: Pages) -> None:
     search = pages.finished()
     path = f"/searches/{search}/trials/3"

@@ -25,6 +25,7 @@ from app.search.price import cost_table, reachable_range, remembered
 from app.search.run import Problem, run
 from app.search.space import space
 from app.search.spec import Limit, SearchSpec
+from app.search.supply import Supply
 from app.search.terrain import Terrain
 from app.search.trial import Failure, Trial
 from costmodels.base import CostModel
@@ -55,7 +56,8 @@ def problem(*, limits: Sequence[Limit] = (), profiles: Sequence[str] = ("cpu", "
     chosen = {"trials": 10, "sparsities": (0.5, 0.8, 0.9), "sampler": "tpe", **fields}
     spec = SearchSpec(model="m", dataset="d", profiles=tuple(profiles), limits=tuple(limits), **chosen)
     found = devices()
-    return Problem(spec=spec, model=MODEL, cost_models={key: found[key] for key in profiles}, files=FILES)
+    costs = {key: found[key] for key in profiles}
+    return Problem(spec=spec, model=MODEL, cost_models=costs, files=FILES, supply=Supply(statistics=False))
 
 
 def terrain(asked: Problem) -> Terrain:

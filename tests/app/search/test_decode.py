@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.search.coordinates import distributions, group_of, neutral
-from app.search.decode import decode
+from app.search.decode import decode, priced
+from app.search.options import Choice
 from app.search.price import price_plan
 from app.search.spec import Limit, Post
 from app.search.terrain import Proposal, Terrain
@@ -108,13 +109,35 @@ def test_a_target_is_kept_along_with_the_limit_of_another_device() -> None:
 
 
 def test_limits_narrow_the_band() -> None:
-    strongest_ms, mildest_ms = LIMITED.band_ms("cpu")
-    dense_ms = LIMITED.prices.reachable["cpu"].dense_ms
-    assert mildest_ms == pytest.approx(0.4 * dense_ms)
-    assert strongest_ms == pytest.approx(max(0.1 * dense_ms, LIMITED.prices.reachable["cpu"].lowest_ms))
+    lowest_ms, mildest_ms = LIMITED.band_ms("cpu")
+    range_ = LIMITED.prices.reachable["cpu"]
+    assert (lowest_ms, mildest_ms) == pytest.approx((range_.lowest_ms, 0.4 * range_.dense_ms))
     floor = LIMITED.prices.reachable["eyeriss"].lowest_ms
     tight = terrain(problem(limits=[Limit(profile="eyeriss", latency_ms=floor)]))
-    assert tight.band_ms("eyeriss") == pytest.approx((floor, floor))
+    assert tight.band_ms("eyeriss") == pytest.approx((floor, floor)) and tight.floor("eyeriss") == 0.0
+
+
+def test_a_search_begins_at_a_tenth_of_dense_or_at_the_least_that_is_asked_for() -> None:
+    dense_ms = FREE.prices.reachable["eyeriss"].dense_ms
+    assert FREE.target_ms("eyeriss", FREE.floor("eyeriss")) == pytest.approx(0.1 * dense_ms)
+    asked = terrain(problem(targets=(0.5, 0.06)))
+    assert asked.target_ms("eyeriss", asked.floor("eyeriss")) == pytest.approx(0.06 * dense_ms)
+    below = terrain(problem(limits=[Limit(profile="eyeriss", share=0.08)]))
+    assert below.floor("eyeriss") == 0.0, "all of it is below a tenth"
+
+
+def test_where_the_pruner_cannot_make_the_zeros_the_first_that_can_does() -> None:
+    here = terrain(problem(pruners=("wanda", "magnitude", "pdp")))
+    of_kind: dict[str, list[Choice]] = {"channel": [], "unstructured": []}
+    for kind, choices in of_kind.items():
+        for unit in here.prices.space.units:
+            kinds = [{pattern.kind for pattern in option.patterns.values()} for option in unit.options]
+            choices.append(kinds.index({kind}) if {kind} in kinds else 0)
+    channels, own = of_kind["channel"], of_kind["unstructured"]
+    at = neutral(here, device="eyeriss", band=0.5, pruner="wanda")
+    assert priced(own, at, here).plan.pruner == "wanda"
+    assert priced(channels, at, here).plan.pruner == "magnitude"
+    assert priced(channels, {**at, "pruner": "pdp"}, here).plan.pruner == "pdp"
 
 
 def test_a_target_is_the_band_of_its_latency() -> None:

@@ -16,10 +16,11 @@ from torch.nn.functional import cross_entropy
 from app.search.data import Dataset, Prepared
 from app.search.errors import DatasetError, SearchFailed
 from app.search.evaluate import Assignment, Evaluation, Setting, evaluate
+from app.search.recovering import DEFAULTS
 from app.search.sources import prepare
 from app.search.spec import Recovery, SearchSpec, Task
 from app.search.tasks import TASKS
-from app.search.trial import Measurement
+from app.search.trial import Measurement, Trial
 from pruning import apply, graphnet
 from pruning.convert import convert
 from pruning.errors import PlanError
@@ -121,6 +122,42 @@ def test_a_trial_is_a_pure_function_of_its_arguments(world: World, mixed: Evalua
         assert torch.equal(before, after)
     other = evaluate(world.setting(), Assignment(plan=MIXED, recovery_steps=6, seed=4), quiet)
     assert of(other, "loss", "test").value != of(mixed, "loss", "test").value
+
+
+def test_the_factor_on_the_learning_rate_is_the_trials_own_and_one_changes_no_bit(
+    world: World, mixed: Evaluation
+) -> None:
+    once, twice = (
+        evaluate(world.setting(), Assignment(plan=MIXED, recovery_steps=6, seed=3, learning_rate_factor=by), quiet)
+        for by in (1.0, 2.0)
+    )
+    assert once.measurements == mixed.measurements
+    for before, after in zip(mixed.masked.state_dict().values(), once.masked.state_dict().values(), strict=True):
+        assert torch.equal(before, after)
+    assert of(twice, "loss", "test").value != of(mixed, "loss", "test").value
+    rate = 2 * DEFAULTS["sgd"].learning_rate
+    given = replace(SPEC, recovery=replace(SPEC.recovery, learning_rate=rate))
+    same = evaluate(world.setting(spec=given), Assignment(plan=MIXED, recovery_steps=6, seed=3), quiet)
+    assert same.measurements == twice.measurements
+
+
+@pytest.mark.parametrize("kind", ["trial", "apply"])
+def test_tasks_recover_at_the_rate_among_a_trials_coordinates(world: World, tmp_path: Path, kind: str) -> None:
+    asked = Trial(
+        number=2,
+        role="searched",
+        state="complete",
+        plan=MIXED,
+        seed=3,
+        recovery_steps=4,
+        costs=(),
+        coordinates={"band": 0.5, "learning_rate": 2.0, "steps": 0.7},
+    )
+    result, _ = TASKS[kind](world.payload(trial=asked.to_json()), tmp_path, quiet)
+    told = Assignment(plan=MIXED, recovery_steps=4, seed=3, learning_rate_factor=2.0)
+    assert (
+        tuple(Measurement(**m) for m in result["measurements"]) == evaluate(world.setting(), told, quiet).measurements
+    )
 
 
 def test_the_reported_zeros_are_those_of_the_final_weights(world: World, mixed: Evaluation) -> None:

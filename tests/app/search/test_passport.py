@@ -67,6 +67,16 @@ def test_what_the_files_score_is_what_the_trial_scored(world: World, whole: Expo
     assert whole.passport.measurements == world.trial.measurements
 
 
+def test_a_passport_says_the_factor_on_the_learning_rate(world: World, whole: Exported, tmp_path: Path) -> None:
+    trial = world.trial.evolve(coordinates={"learning_rate": 0.5})
+    found = world.export(tmp_path, trial=trial).passport
+    assert (found.learning_rate_factor, whole.passport.learning_rate_factor) == (0.5, 1.0)
+    written = json.loads(json.dumps(found.to_json()))
+    assert Passport.from_json(written) == found
+    del written["learning_rate_factor"]  # as of before it could vary
+    assert Passport.from_json(written).learning_rate_factor == 1.0
+
+
 def test_zeros_are_those_that_lie_in_the_files(world: World, whole: Exported) -> None:
     program = torch.export.load(world.stored["model"])
     layers = {layer.name: layer for layer in world.setting.model.layers}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from app.search.price import CostTable, Remembered, cost_table, option_ms, price_plan, reachable_range
+from app.search.option_price import option_price
+from app.search.price import CostTable, Remembered, cost_table, price_plan, reachable_range
 from app.search.space import Space, space
 from app.search.spec import SearchSpec
 from costmodels.base import CostModel
@@ -75,7 +76,7 @@ def test_one_option_alone_is_exact(model: ModelSpec) -> None:
         for number, option in enumerate(unit.options):
             expected = exact_ms(model, built, [*zero[:index], number, *zero[index + 1 :]], cost_models)
             for device, m in enumerate(cost_models.values()):
-                change = option_ms(model, unit, option, m) - option_ms(model, unit, unit.options[0], m)
+                change = option_price(model, unit, option, m) - option_price(model, unit, unit.options[0], m)
                 assert dense[device] + change == pytest.approx(expected[device])
 
 

@@ -72,6 +72,15 @@ def test_the_fisher_comes_from_a_seed_and_leaves_no_gradient_behind() -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_the_fisher_of_frozen_weights_is_that_of_others_and_they_stay_frozen() -> None:
+    net = small()
+    batches = [(torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(5))]
+    free = fisher_diagonal(net.eval(), ["body.weight"], batches, JUDGE)["body.weight"]
+    net.body.weight.requires_grad_(False)
+    assert torch.equal(fisher_diagonal(net, ["body.weight"], batches, JUDGE)["body.weight"], free)
+    assert not net.body.weight.requires_grad
+
+
 def test_spdy_is_quadratic_in_the_rank_of_the_strength() -> None:
     options: list[Option] = [{}, {"a": Unstructured(0.9)}, {"a": Unstructured(0.4)}, {"a": Channel(0.5)}]
     assert spdy([options]) == [[0.0, 1.0, 0.25, 1.0]]

@@ -7,6 +7,7 @@ import pytest
 from optuna.samplers import NSGAIISampler
 
 from app.search.propose import FIRST, SOURCE, propose
+from app.search.pruners import apt
 from app.search.schedule import place, seed_count
 from app.search.spec import Limit, Recovery, SamplerName
 from app.search.terrain import Terrain
@@ -28,6 +29,17 @@ def test_the_first_trials_are_the_solvers_own_and_uniform_ones() -> None:
     for device in here.spec.profiles:
         pruners = {trial.plan.pruner for trial in first if trial.coordinates["device"] == device}
         assert pruners == {"magnitude", "pdp"}
+
+
+def test_the_solvers_plans_get_the_pruner_apt_for_their_zeros() -> None:
+    here, found = history("tpe", 24)
+    weights = {layer.name: layer.weights for layer in here.prices.model.layers}
+    alike = []
+    for trial in found[FIRST : FIRST + seed_count(here.spec)]:
+        if trial.sampler_attributes[SOURCE] == "solver":
+            kept = sum(count * trial.plan.pattern(name).density for name, count in weights.items())
+            alike.append(trial.plan.pruner == apt(("magnitude", "pdp"), kept / sum(weights.values())))
+    assert sum(alike) >= len(alike) - 2, "but for plans of a milder band, where all of the wanted one were tried"
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc"])

@@ -13,8 +13,10 @@ from app.search.pruners import (
     SOLVERS,
     PatternKind,
     PrunerName,
+    apt,
     cannot_serve,
     cannot_solve,
+    serves,
 )
 from pruning import oneshot
 from pruning.layers import LayerSpec
@@ -39,15 +41,30 @@ def test_what_a_pruner_refuses_is_refused_at_submission(name: PrunerName) -> Non
 
 
 def test_the_refusal_names_the_pruner_and_the_way_out() -> None:
-    assert cannot_serve(("magnitude", "wanda"), ("unstructured", "nm")) == ""
+    assert cannot_serve(("wanda",), ("unstructured", "nm")) == ""
     assert "'wanda' does not serve kernel and channel patterns: leave" in cannot_serve(
-        ("magnitude", "wanda"), ("unstructured", "kernel", "channel")
+        ("wanda",), ("unstructured", "kernel", "channel")
     )
+
+
+def test_one_pruner_that_serves_a_pattern_is_enough() -> None:
+    assert cannot_serve(("magnitude", "wanda"), ("unstructured", "kernel", "channel")) == ""
+    layer = conv("c", 8, 8)
+    assert serves("wanda", [(layer, "nm")]) and not serves("wanda", [(layer, "nm"), (layer, "channel")])
+    assert not serves("obc", [(linear("wide", 10_000, 2), "unstructured")])
+
+
+def test_where_much_is_kept_a_solver_begins_and_where_little_is_a_pruner_that_trains() -> None:
+    among: tuple[PrunerName, ...] = ("magnitude", "pdp", "sparsegpt")
+    assert [apt(among, kept) for kept in (1.0, 0.5, 0.3, 0.02)] == ["sparsegpt", "sparsegpt", "pdp", "pdp"]
+    assert [apt(("magnitude", "pdp"), kept) for kept in (0.5, 0.1)] == ["magnitude", "pdp"]
+    assert apt(("movement",), 0.5) == apt(("movement",), 0.1) == "movement"
 
 
 def test_layers_that_a_solver_cannot_do_are_known_from_their_shape() -> None:
     turned = LayerSpec(name="t", parameter="t", op="conv_transpose2d", in_channels=4, out_channels=4, kernel=(2, 2))
-    assert "this is conv_transpose2d" in cannot_solve(("magnitude", "sparsegpt"), turned)
+    assert "this is conv_transpose2d" in cannot_solve(("sparsegpt",), turned)
+    assert cannot_solve(("magnitude", "sparsegpt"), turned) == "", "magnitude does it"
     assert cannot_solve(("magnitude", "pdp"), turned) == ""
     assert "obc takes" in cannot_solve(("obc",), linear("wide", 10_000, 2))
     assert cannot_solve(("wanda",), linear("wide", 10_000, 2)) == ""

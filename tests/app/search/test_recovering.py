@@ -1,6 +1,7 @@
 """What a submission leaves open is chosen for the model; what it says is what trains."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,14 @@ def test_what_is_said_is_what_trains(tmp_path) -> None:
     assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adam", 0.1, 0.0)
     assert (config.schedule, config.accumulate, config.steps) == ("linear", 3, 7)
     assert config.distil is not None and (config.distil.weight, config.distil.temperature) == (0.5, 4.0)
+
+
+@pytest.mark.parametrize("given", [None, 0.1])
+def test_a_factor_multiplies_the_rate_that_was_given_or_chosen(given: float | None, tmp_path) -> None:
+    document = net_of("mlp", tmp_path).document
+    plain, half = (recovery_config(spec(learning_rate=given), 7, document, lambda x: x, by) for by in (1.0, 0.5))
+    assert plain == recovery_config(spec(learning_rate=given), 7, document, lambda x: x)
+    assert half == replace(plain, learning_rate=0.5 * (given or DEFAULTS["sgd"].learning_rate))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.search.refit import FEWEST, MOST, Observed, observe, one_hot, refit, ridge
+from app.search.refit import FEWEST, MOST, Observed, observe, one_hot, refit, related, ridge
 from pruning.patterns import Unstructured
 from pruning.plan import PruningPlan
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
@@ -15,16 +15,16 @@ DRAW = np.random.default_rng(3)
 
 def test_an_infinite_weight_leaves_the_prior_and_a_vanishing_one_fits_consistent_data() -> None:
     rows, truth = DRAW.normal(size=(30, 8)), DRAW.normal(size=8)
-    assert not ridge(rows, rows @ truth, np.eye(8), np.inf).any()
-    assert np.abs(ridge(rows, rows @ truth, np.eye(8), 1e9)).max() < 1e-6
-    np.testing.assert_allclose(ridge(rows, rows @ truth, np.eye(8), 1e-9), truth, atol=1e-6)
+    assert not ridge(rows, rows @ truth, rows.T, np.inf).any()
+    assert np.abs(ridge(rows, rows @ truth, rows.T, 1e9)).max() < 1e-6
+    np.testing.assert_allclose(ridge(rows, rows @ truth, rows.T, 1e-9), truth, atol=1e-6)
 
 
 def test_the_closed_form_minimises_what_it_says() -> None:
     rows, targets = DRAW.normal(size=(5, 7)), DRAW.normal(size=5)
     root = DRAW.normal(size=(7, 7))
     prior = root @ root.T
-    best = ridge(rows, targets, prior, 0.7)
+    best = ridge(rows, targets, prior @ rows.T, 0.7)
 
     def value(eta: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
         return float(((targets - rows @ eta) ** 2).sum() + 0.7 * eta @ np.linalg.solve(prior, eta))
@@ -73,6 +73,41 @@ def test_a_layer_that_is_more_sensitive_than_measured_is_found() -> None:
     ratios = [float((new[1:] / old[1:]).mean()) for new, old in zip(found, HERE.errors, strict=True) if len(new) > 1]
     assert int(np.argmax(ratios)) == worst
     assert ratios[worst] > 1.5 * np.median(ratios)
+
+
+def kinship() -> np.ndarray:  # type: ignore[type-arg]
+    """The slow way: `options x options`, a number for every pair."""
+    told = [
+        (unit.name, next((pattern.kind for pattern in option.patterns.values()), ""))
+        for unit in HERE.prices.space.units
+        for option in unit.options
+    ]
+    return np.array(
+        [
+            [0.6 * (a == b) + 0.2 * (a[1] == b[1]) + 0.2 * (i == j) for j, b in enumerate(told)]
+            for i, a in enumerate(told)
+        ]
+    )
+
+
+def test_group_sums_are_the_product_with_the_matrix_that_is_never_made() -> None:
+    space = HERE.prices.space
+    rows = DRAW.normal(size=(9, sum(len(unit.options) for unit in space.units)))
+    found = related(rows, space)
+    np.testing.assert_allclose(found, kinship() @ rows.T, rtol=0, atol=1e-9)
+    assert found.tobytes() == related(rows.copy(), space).tobytes()
+
+
+def test_a_whole_correction_is_that_of_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = np.concatenate(HERE.errors)
+    seen = draws(30, prior * DRAW.uniform(0.5, 2.0, len(prior)), 0.5)
+    quick = np.concatenate(refit(HERE.errors, seen, HERE.prices.space))
+    again = np.concatenate(refit(HERE.errors, seen, HERE.prices.space))
+    monkeypatch.setattr("app.search.refit.related", lambda rows, _: kinship() @ rows.T)
+    slow = np.concatenate(refit(HERE.errors, seen, HERE.prices.space))
+    assert np.abs(quick / np.where(prior > 0, prior, 1.0) - 1.0).max() > 0.05, "something was learned"
+    np.testing.assert_allclose(quick, slow, rtol=0, atol=1e-9)
+    assert quick.tobytes() == again.tobytes()
 
 
 def test_of_fidelities_the_highest_that_enough_trials_have_counts() -> None:

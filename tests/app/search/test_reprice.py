@@ -40,9 +40,10 @@ class Worded(ByHand):
     """The words and intervals change with the pattern; some intervals are not known."""
 
     def cost(self, dense: LayerSpec, now: LayerSpec, pattern: Pattern) -> LayerCost:
-        cost = super().cost(dense, now, pattern)
+        stored = 4.0 * now.weights * pattern.density
+        cost = replace(super().cost(dense, now, pattern), energy_mj=0.1 + stored / 3, weight_bytes=stored)
         if isinstance(pattern, NM):
-            return replace(cost, source="vendor", derivation="modelled")
+            return replace(cost, source="vendor", derivation="modelled", energy_mj=None)
         return replace(cost, low_ms=cost.latency_ms * 0.7, high_ms=cost.latency_ms * 1.3)
 
 

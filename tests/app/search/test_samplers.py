@@ -62,6 +62,19 @@ def test_a_sequence_covers_every_value_evenly(sampler: SamplerName) -> None:
         assert draws(sampling(sampler), range(18, 36)) == found, "and then from the start"
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
+def test_distributions_that_trials_share_draw_as_copies_of_them_do(
+    sampler: SamplerName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = sampling(sampler, 12)
+    found = draws(shared, range(12, 15))
+    assert len({id(trial.distributions) for trial in shared._study.get_trials(deepcopy=False)[:12]}) == 1
+    monkeypatch.delattr("app.search.samplers._Shared.__deepcopy__")
+    copied = sampling(sampler, 12)
+    assert draws(copied, range(12, 15)) == found
+    assert len({id(trial.distributions) for trial in copied._study.get_trials(deepcopy=False)[:12]}) == 12
+
+
 def test_broken_limits_are_told_as_constraints() -> None:
     """Right of zero the loss is as good, but a limit is broken: the draws move to the left."""
     free = draws(sampling("tpe", 30), range(30, 45))

@@ -20,7 +20,12 @@ def test_json_is_its_inverse() -> None:
         pruners=("spartan", "movement-soft"),
         blocks=("block4x1", "block16x16"),
         post=(Post(kind="dkm", bits=2),),
-        limits=(Limit(profile="q", share=0.5), Limit(profile="p", latency_ms=2.0)),
+        limits=(
+            Limit(profile="q", share=0.5),
+            Limit(profile="p", latency_ms=2.0),
+            Limit(profile="p", energy_mj=3.0),
+            Limit(profile="q", weight_bytes=1e6),
+        ),
         recovery=Recovery(steps=0),
         acknowledge=("coverage",),
     )
@@ -40,7 +45,7 @@ def test_json_is_its_inverse() -> None:
             {"pruners": ("lottery",)},
             "/pruners: 'lottery' is unknown; known are .*'gmp', .*'obc'",
         ),
-        ({"pruners": ("pdp", "wanda")}, "/pruners: 'wanda' does not serve channel patterns: leave them out"),
+        ({"pruners": ("wanda",)}, "/pruners: 'wanda' does not serve channel patterns: leave them out"),
         ({"pruners": ("sr_ste",)}, "/pruners: 'sr_ste' does not serve channel patterns"),
         (
             {"pruners": ("obc",), "patterns": ("nm", "kernel", "block")},
@@ -85,6 +90,9 @@ def test_wrong_searches_name_the_place(wrong: dict[str, Any], message: str) -> N
         (Limit, {"profile": "p"}, "/limits"),
         (Limit, {"profile": "p", "share": 0.5, "latency_ms": 1.0}, "/limits"),
         (Limit, {"profile": "p", "share": 1.5}, "/limits/share"),
+        (Limit, {"profile": "p", "energy_mj": 1.0, "weight_bytes": 1.0}, "/limits"),
+        (Limit, {"profile": "p", "energy_mj": 0.0}, "/limits/energy_mj"),
+        (Limit, {"profile": "p", "weight_bytes": float("inf")}, "/limits/weight_bytes"),
     ],
 )
 def test_wrong_parts_name_the_place(part: type, wrong: dict[str, Any], field: str) -> None:
@@ -97,6 +105,14 @@ def test_searches_from_before_blocks_and_post_steps_are_read() -> None:
     stored = SearchSpec(**LEAST).to_json()
     del stored["blocks"], stored["post"]
     assert SearchSpec.from_json(stored) == SearchSpec(**LEAST)
+
+
+def test_limits_from_before_energy_and_bytes_are_read() -> None:
+    spec = SearchSpec(**LEAST, limits=(Limit(profile="p", share=0.5),))
+    stored = spec.to_json()
+    for limit in stored["limits"]:
+        del limit["energy_mj"], limit["weight_bytes"]
+    assert SearchSpec.from_json(stored) == spec
 
 
 def test_post_steps_are_those_of_plans() -> None:

@@ -26,7 +26,10 @@ TRIAL = Trial(
     ),
     seed=7,
     recovery_steps=100,
-    costs=(TrialCost(profile="p", latency_ms=1.5, sources={"measured": 1.0}, derivations={"exact": 1.0}),),
+    costs=(
+        TrialCost(profile="p", latency_ms=1.5, sources={"measured": 1.0}, derivations={"exact": 1.0}),
+        TrialCost(profile="chip", latency_ms=1.5, sources={}, derivations={}, energy_mj=2.0, weight_bytes=512.0),
+    ),
     measurements=(
         measured(0.5, 10, split="test"),
         measured(0.7, 100, split="test"),

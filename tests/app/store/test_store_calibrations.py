@@ -84,11 +84,11 @@ def test_another_project_sees_nothing(database: Database) -> None:
         assert calibrations.latest(s, theirs, [profile]) == {}
 
 
-def test_intervals_are_kept_with_the_costs(database: Database) -> None:
+def test_intervals_energy_and_bytes_are_kept_with_the_costs(database: Database) -> None:
     shares: dict[str, Any] = {"sources": {"measured": 1.0}, "derivations": {"exact": 1.0}}
     costs = (
         TrialCost(profile="a", latency_ms=2.0, low_ms=1.5, high_ms=2.5, **shares),
-        TrialCost(profile="b", latency_ms=3.0, **shares),
+        TrialCost(profile="b", latency_ms=3.0, energy_mj=0.25, weight_bytes=1024.0, **shares),
     )
     with database.begin() as s:
         key = search(s)
@@ -98,6 +98,7 @@ def test_intervals_are_kept_with_the_costs(database: Database) -> None:
         assert trials.get(s, key, 0).trial.costs == costs
         assert trials.for_front(s, key, "a")[0].cost == costs[0]
         assert trials.for_front(s, key, "b")[0].cost == costs[1]
-    bad = TrialCost(profile="a", latency_ms=2.0, high_ms=float("inf"), **shares)
-    with database.begin() as s, pytest.raises(NotJson):
-        trials.add_asked(s, key, [asked(1, costs=(bad,))])
+    for number, name in enumerate(("high_ms", "energy_mj", "weight_bytes"), start=1):
+        bad = TrialCost(profile="a", **{"latency_ms": 2.0, name: float("inf"), **shares})
+        with database.begin() as s, pytest.raises(NotJson, match=name):
+            trials.add_asked(s, key, [asked(number, costs=(bad,))])

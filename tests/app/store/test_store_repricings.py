@@ -26,7 +26,14 @@ def price(database: Database, key: str, later: str, *latencies_ms: float) -> Non
     with database.begin() as s:
         plans = repricings.complete_plans(s, key)
         costs = [
-            TrialCost(profile=later, latency_ms=ms, sources={"vendor": 1.0}, derivations={"exact": 1.0}, low_ms=ms / 2)
+            TrialCost(
+                profile=later,
+                latency_ms=ms,
+                sources={"vendor": 1.0},
+                derivations={"exact": 1.0},
+                low_ms=ms / 2,
+                energy_mj=3 * ms,
+            )
             for ms in latencies_ms
         ]
         repricings.store(s, key, later, None, list(zip(plans, costs, strict=False)))
@@ -45,6 +52,7 @@ def test_later_prices_stand_beside_those_of_the_search(database: Database) -> No
             [1.0, 1.0, 3.0],
             [1, 1],
         ]
+        assert (after[0].cost(later).energy_mj, after[0].cost(later).weight_bytes) == (3.0, None)
         assert after[0].cost(later).low_ms == 0.5 and after[0].cost(later).sources == {"vendor": 1.0}
         assert fronts.get(s, key, PROFILE) == was and [point.number for point in was] == [1, 0]
         assert [point.number for point in fronts.get(s, key, later)] == [0]
