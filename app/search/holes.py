@@ -1,16 +1,20 @@
-"""Where a front is thin: the latencies at which another trial would say most."""
+"""Where a front is thin: the latencies at which another trial promises most."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import log
 
 from app.search.front import pareto_front
 
+_HALF_BELIEVED = 0.5  # of what an extrapolation promises: beyond the strong end losses rise faster and faster
+
 
 def holes(points: Sequence[tuple[float, float]], strongest_ms: float, guess: float | None = None) -> list[float]:
-    """The middles in milliseconds of the holes in a front, the widest first; a hole is wide where both axes jump.
+    """The middles in milliseconds of the holes in a front, the most promising first.
 
-    Its width is the area between two neighbours. Left of the strong end there is one too: at the lowest latency of all
-    the loss of a guess is assumed, so that a front which is still flat there is followed.
+    What a trial in the middle promises is hypervolume: between two neighbours on the straight line that joins them, a
+    quarter of their rectangle. Left of the strong end, where the line through the last two in the logarithm of latency
+    leads: so a front that is still flat there is followed, and one that rises to a guess is not.
 
     Args:
         points: latency and loss of trials, on the front or not.
@@ -18,7 +22,11 @@ def holes(points: Sequence[tuple[float, float]], strongest_ms: float, guess: flo
         guess: the loss of a network that guesses; None leaves the strong end alone.
     """
     corners = [points[index] for index in pareto_front(points)]
+    found = [((b[0] - a[0]) * (a[1] - b[1]) / 4, (a[0] + b[0]) / 2) for a, b in pairwise(corners)]
     if guess is not None and corners and corners[0][0] > strongest_ms:
-        corners = [(strongest_ms, max(guess, corners[0][1])), *corners]
-    wide = sorted(((b[0] - a[0]) * (a[1] - b[1]), (a[0] + b[0]) / 2) for a, b in pairwise(corners))
-    return [middle_ms for _, middle_ms in reversed(wide)]
+        first_ms, loss = corners[0]
+        middle_ms = (strongest_ms + first_ms) / 2
+        rise = (loss - corners[1][1]) / log(corners[1][0] / first_ms) if len(corners) > 1 else 0.0
+        promised = guess - (loss + rise * log(first_ms / middle_ms))
+        found.append((_HALF_BELIEVED * (first_ms - middle_ms) * max(promised, 0.0), middle_ms))
+    return [middle_ms for _, middle_ms in sorted(found, reverse=True)]

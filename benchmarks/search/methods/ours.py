@@ -3,7 +3,7 @@
 The search runs as a user's would: its own table, solver, sampler and trials. Only the last step of a trial task is
 replaced, by the benchmark's recovery that every method shares. The two dense trials are the reference lines that all
 methods have for nothing; everything else is paid for, the error table in full. The bands at which methods are compared
-are the search's `targets`, as other methods try them first.
+are the search's `targets`, as other methods try them first. One trial is asked for at a time, as of other samplers.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def searched(session: Session, **changes: Any) -> None:
     """The whole search; `changes` are fields of its spec."""
     problem = session.problem
     assert isinstance(problem, Trained)
-    spec = replace(problem.world.spec, **{"seed": session.seed} | changes)
+    spec = replace(problem.world.spec, **{"seed": session.seed, "width": 1} | changes)
     document = scores(problem, spec.error_table)
     session.pay(int(document["sample_passes"]))
     session.table_passes += int(document["sample_passes"])
