@@ -14,7 +14,7 @@ from app.search.expected import Found, Unreachable, expected_front, unreachable
 from app.search.judging import headline_of
 from app.search.price import ReachableRange, reachable_range, remembered
 from app.search.reprice import reprice
-from app.search.resources import Resources
+from app.search.resources import Resources, at_least
 from app.search.space import space
 from app.search.spec import SearchSpec
 from app.store import calibrations, datasets, models, precedents, profiles, searches
@@ -60,7 +60,7 @@ def forecast(here: Service, spec: SearchSpec) -> EstimateOut:
     time = duration(spec, asked, parts.layers.macs, parts.took)
     names = {key: record.name for key, record in parts.devices.items()}
     missed = [_missed(one, names[one.profile]) for one in unreachable(spec, reachable)]
-    missed += _further_missed(spec, Resources(parts.layers, options, cost_models))
+    missed += _further_missed(spec, Resources(parts.layers, options, cost_models, names))
     return EstimateOut(
         seconds=RangeOut(**asdict(time.seconds)),
         basis=time.basis,
@@ -157,8 +157,9 @@ def _expected(spec: SearchSpec, parts: _Parts, reach: ReachableRange) -> Expecte
 
 def _missed(one: Unreachable, name: str) -> UnreachableOut:
     detail = (
-        f"No plan of this search is faster than {one.lowest_ms:.4g} ms on profile {name!r} (dense: {one.dense_ms:.4g} "
-        f"ms); the limit of {one.limit_ms:.4g} ms cannot be met. Raise it, or allow more patterns or higher sparsities."
+        f"No plan of this search is faster than {at_least(one.lowest_ms)} ms on profile {name!r} (dense: "
+        f"{one.dense_ms:.4g} ms); the limit of {one.limit_ms:.6g} ms cannot be met. Raise it, or allow more patterns "
+        "or higher sparsities."
     )
     return UnreachableOut(
         pointer=pointer("limits", one.index),

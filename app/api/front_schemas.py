@@ -21,7 +21,7 @@ class PointOut(MeasuredOut):
     latency_share: float = Field(description="of the dense latency on this profile")
     throughput_per_s: float = Field(description="samples a second at the predicted latency, one batch after another")
     fidelity: int = Field(description="recovery steps behind `value`")
-    energy_mj: float | None = Field(description="predicted, of a batch; null where the profile cannot say")
+    energy_mj: float | None = Field(description="predicted, of a batch; null where it is not known")
     weight_bytes: float | None = Field(description="predicted, as the device stores them; likewise")
     measured_ms: float | None = Field(description="the newest latency measured on this device; null if none was")
     measured_spread_ms: float | None = Field(description="its standard error; how single runs vary is with the trial")

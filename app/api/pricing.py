@@ -4,13 +4,13 @@ Imported inside handlers only: numpy comes with it, torch never.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.api.search_schemas import BeforeAfter, DeviceOut, LayerLatencyOut, LayerOut
-from app.errors import Problem
+from app.errors import Problem, pointer
 from app.search.errors import SearchFailed
 from app.search.spec import Limit, SearchSpec
-from app.search.trial import Trial
+from app.search.trial import Resource, Trial
 from app.store.records import CalibrationRecord, ProfileRecord
 from costmodels.base import CostModel, LayerCost, NetworkCost
 from costmodels.calibrate import Calibrated, Calibration
@@ -21,6 +21,10 @@ from costmodels.network import network_cost
 from costmodels.profile import Profile
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.plan import PruningPlan
+
+if TYPE_CHECKING:
+    from app.search.price import ReachableRange
+    from app.search.resources import Resources
 
 EVERYTHING = ("batch", "precision", "coverage", "ambiguity")
 
@@ -57,36 +61,59 @@ def calibrated(prices: CostModel, calibration: CalibrationRecord | None) -> Cost
     return Calibrated(prices, Calibration.from_json(dict(calibration.document))) if calibration else prices
 
 
-def check_limit(
-    spec: SearchSpec, model: ModelSpec, cost_models: Mapping[str, CostModel], limit: Limit, place: str
+def check_limits(
+    spec: SearchSpec, model: ModelSpec, cost_models: Mapping[str, CostModel], names: Mapping[str, str]
 ) -> None:
-    """Refuse a limit below what the space can reach on that profile, before anything is trained.
+    """Refuse a limit below what the space can reach on its profile, before anything is trained.
+
+    Args:
+        spec: the search.
+        model: what it prunes.
+        cost_models: by profile.
+        names: of the profiles.
 
     Raises:
         Problem: 422 with the reachable range; or the profile cannot price what is limited.
     """
+    if not spec.limits:
+        return
     from app.search.price import reachable_range
     from app.search.resources import Resources
     from app.search.space import space
 
     options = space(model, spec, cost_models)
-    if limit.further is not None:
-        resource, most = limit.further
-        try:
-            Resources(model, options, cost_models).require((limit.profile, resource), most)
-        except SearchFailed as error:
-            reachable = {"reachable": error.details} if error.code == "limit_unreachable" else {}
-            raise Problem(422, error.code, capitalised(error), pointer=place, more=reachable) from error
-        return
-    reach = reachable_range(model, options, limit.profile, cost_models[limit.profile])
+    resources = Resources(model, options, cost_models, names)
+    reachable: dict[str, ReachableRange] = {}
+    for index, limit in enumerate(spec.limits):
+        place, profile = pointer("limits", index), limit.profile
+        if limit.further is not None:
+            _check_further(resources, limit.further, profile, place)
+            continue
+        if profile not in reachable:
+            reachable[profile] = reachable_range(model, options, profile, cost_models[profile])
+        _check_latency(reachable[profile], limit, names[profile], place)
+
+
+def _check_further(resources: "Resources", further: tuple[Resource, float], profile: str, place: str) -> None:
+    resource, most = further
+    try:
+        resources.require((profile, resource), most)
+    except SearchFailed as error:
+        reachable = {"reachable": error.details} if error.code == "limit_unreachable" else {}
+        raise Problem(422, error.code, capitalised(error), pointer=place, more=reachable) from error
+
+
+def _check_latency(reach: "ReachableRange", limit: Limit, name: str, place: str) -> None:
+    from app.search.resources import at_least
+
     lowest_ms, dense_ms = reach.lowest_ms, reach.dense_ms
     limit_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 0.0) * dense_ms
     if limit_ms >= lowest_ms * (1 - 1e-9):  # as the search itself judges
         return
     detail = (
-        f"No plan of this search is faster than {lowest_ms:.4g} ms on profile {cost_models[limit.profile].name!r} "
-        f"(dense: {dense_ms:.4g} ms); the limit of {limit_ms:.4g} ms cannot be met. Raise it to at least "
-        f"{lowest_ms:.4g} ms ({lowest_ms / dense_ms:.1%} of dense), or allow more patterns or higher sparsities."
+        f"No plan of this search is faster than {at_least(lowest_ms)} ms on profile {name!r} (dense: {dense_ms:.4g} "
+        f"ms); the limit of {limit_ms:.6g} ms cannot be met. Raise it to at least {at_least(lowest_ms)} ms "
+        f"({at_least(100 * lowest_ms / dense_ms)}% of dense), or allow more patterns or higher sparsities."
     )
     numbers = {"profile": limit.profile, "limit_ms": limit_ms, "lowest_ms": lowest_ms, "dense_ms": dense_ms}
     raise Problem(422, "limit_unreachable", detail, pointer=place, more={"reachable": numbers})

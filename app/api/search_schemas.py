@@ -98,7 +98,7 @@ class CostOut(BaseModel):
     latency_ms: float
     low_ms: float | None = Field(description="lower end of the interval; null where it is not known")
     high_ms: float | None
-    energy_mj: float | None = Field(description="predicted, of a batch; null where the profile cannot say")
+    energy_mj: float | None = Field(description="predicted, of a batch; null where it is not known")
     weight_bytes: float | None = Field(description="predicted, as the device stores them; likewise")
     predicted: bool = True
     sources: dict[str, float]

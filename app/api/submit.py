@@ -177,5 +177,4 @@ def _check_prices(spec: SearchSpec, model: ModelSpec, parts: Parts) -> None:
         )
         for index, record in enumerate(parts.profiles)
     }
-    for index, limit in enumerate(spec.limits):
-        pricing.check_limit(spec, model, cost_models, limit, pointer("limits", index))
+    pricing.check_limits(spec, model, cost_models, {record.id: record.name for record in parts.profiles})

@@ -1,6 +1,7 @@
 """`espalier submit`: files on this machine to a finished front, in one command."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 Many = list[str] | None
 _LIMIT = (
-    "share of dense, 0.5, milliseconds, 4.2ms, energy_mj=3 or weight_bytes=200000; on all profiles, or on one, as "
-    "nvidia-a100:4.2ms; repeat"
+    "share of dense, 0.5, milliseconds, 4.2ms, energy_mj=3, millijoules a batch, or weight_bytes=200000; on all "
+    "profiles, or on one, as nvidia-a100:4.2ms; repeat"
 )
 
 
@@ -159,11 +160,9 @@ def _precision(client: "Client", accelerator: str, spec: Mapping[str, Any]) -> d
 
 def read_limit(text: str) -> dict[str, float]:
     """`0.5` is a share of the dense latency, `4.2ms` a latency."""
-    number = text.removesuffix("ms").strip()
-    try:
-        value = float(number)
-    except ValueError:
-        raise fail(f"--limit {text!r} is neither a share such as 0.5 nor a latency such as 4.2ms", 2) from None
+    value = _finite(text.removesuffix("ms").strip())
+    if value is None:
+        raise fail(f"--limit {text!r} is neither a share such as 0.5 nor a latency such as 4.2ms", 2)
     return {"latency_ms": value} if text.endswith("ms") else {"share": value}
 
 
@@ -179,12 +178,19 @@ def _limits(text: str, profiles: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _further(text: str, resource: str, number: str) -> dict[str, float]:
     """`energy_mj=3`: something beside latency."""
+    most = _finite(number)
+    if most is None or resource not in ("energy_mj", "weight_bytes"):
+        raise fail(f"--limit {text!r} is unknown: beside latency write energy_mj=3 or weight_bytes=200000", 2)
+    return {resource: most}
+
+
+def _finite(text: str) -> float | None:
+    """A number that JSON can carry; None for what is none."""
     try:
-        if resource in ("energy_mj", "weight_bytes"):
-            return {resource: float(number)}
+        number = float(text)
     except ValueError:
-        pass
-    raise fail(f"--limit {text!r} is unknown: beside latency write energy_mj=3 or weight_bytes=200000", 2)
+        return None
+    return number if isfinite(number) else None
 
 
 def numbers(text: str, option: str) -> list[float]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from math import floor, log10
+from typing import Any
 
+_WHOLE = 9999.5  # from here on, four digits are a whole number
 _METRICS = {"r2": "R²", "top5": "top-5 accuracy", "mae": "mean absolute error"}
 _SHARES = frozenset({"accuracy", "top5"})
+_LIMITED = {"energy_mj": "mJ a batch", "weight_bytes": "bytes of weights"}
 _PATTERNS = {"nm": "N:M"}
 _ROLES = {"dense": "dense as uploaded", "dense_recovered": "dense, same recovery", "searched": "searched"}
 
@@ -48,12 +51,26 @@ def decimals(values: Iterable[float]) -> int:
 
 def milliseconds(value: float) -> str:
     """One latency by itself: four digits, never an exponent above a microsecond."""
-    return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.2g}"
+    return f"{value:.4g}" if 1e-4 <= abs(value) < _WHOLE else f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:.2g}"
 
 
 def amount(value: float | None) -> str:
     """Energy or bytes: four digits, whole numbers with commas above that; a dash when unknown."""
-    return "–" if value is None else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return "–" if value is None else f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
+
+
+def limit_words(limit: Mapping[str, Any]) -> str:
+    """What a limit on something beside latency allows, with its unit; empty for one on latency."""
+    given = ((limit.get(name), unit) for name, unit in _LIMITED.items())
+    return next((f"{_typed(most)} {unit}" for most, unit in given if most is not None), "")
+
+
+def _typed(number: Any) -> str:
+    """A number as `amount` shows it; what a person typed that is none, as it is."""
+    try:
+        return amount(float(number))
+    except ValueError:
+        return str(number)
 
 
 def count(number: int | None) -> str:
@@ -112,6 +129,7 @@ FILTERS = {
     "decimals": decimals,
     "milliseconds": milliseconds,
     "amount": amount,
+    "limit_words": limit_words,
     "count": count,
     "rate": rate,
     "interval": interval,

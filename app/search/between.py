@@ -1,22 +1,22 @@
 """Plans between the fronts of several devices: each front is good for its own device alone, limits bind on all.
 
 The plan of least error within all limits, on latency and on what else is taken, is found by an exact integer program on
-additive prices. Where its exact price breaks a limit, for the sums promised too little, that limit is lowered by as
-much, and it is solved again.
+additive prices: one choice a unit, or one a layer where own options of several layers combine. Where its exact price
+breaks a limit, for the sums promised too little, that limit is lowered by as much, and it is solved again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
 import numpy as np
 
-from app.search.candidates import candidates, weighted
+from app.search.candidates import weighted
 from app.search.options import Choice, Space
 from app.search.price import CostTable, Floats
-from app.search.resources import Key, Resources, chosen
+from app.search.resources import Key, Resources
 from app.search.solve.resources import solve_resources
-from app.search.solve.values import SolveError, Unreachable
+from app.search.solve.values import Indices, SolveError, Unreachable
 from app.search.trial import TrialCost
 
 _SLACK = 1e-9  # of a limit: sums of floats in another order
@@ -50,16 +50,14 @@ class Additive:
             found = [sums + unit / self.limits[key] for sums, unit in zip(found, column, strict=True)]
         return found
 
-    def costs(self, choices: Sequence[Sequence[Choice]]) -> list[Floats]:
-        """Per unit, what its choices take: `choices x keys`."""
+    def columns(self) -> list[Floats]:
+        """Per unit, what its options take: `options x keys`."""
         timed = [self.table.profiles.index(profile) for profile, resource in self.keys if resource == "latency_ms"]
         further = self._further().values()
-        found = []
-        for unit, offered in enumerate(choices):
-            latencies_ms = np.array([self.table.choice_ms(unit, choice)[timed] for choice in offered])
-            others = [[chosen(column[unit], choice) for choice in offered] for column in further]
-            found.append(np.column_stack([latencies_ms, *others]) if others else latencies_ms)
-        return found
+        return [
+            np.column_stack([unit_ms[:, timed], *(column[unit] for column in further)])
+            for unit, unit_ms in enumerate(self.table.units_ms)
+        ]
 
     @property
     def fixed(self) -> list[float]:
@@ -86,26 +84,90 @@ def within(
         exact: the exact prices of choices.
     """
     keys = prices.keys
-    found = candidates(prices.space, prices.shares(), errors)
-    costs, fixed = prices.costs(found.choices), prices.fixed
-    names = [profile if resource == "latency_ms" else f"{profile} {resource}" for profile, resource in keys]
+    parts, apart = list(_parts(prices.space)), _apart(prices.space)
+    costs, part_errors = _costs(prices, parts, apart), [part.of(errors[part.unit]) for part in parts]
+    fixed, ends = [*prices.fixed, *[0.0] * len(apart)], list(apart.values())
     asked = np.array([prices.limits[key] for key in keys])
     most = asked.copy()
     for _ in range(_REPAIRS):
         try:
-            solution = solve_resources(costs, found.errors, most.tolist(), fixed=fixed, names=names)
+            solution = solve_resources(costs, part_errors, [*most.tolist(), *ends], fixed=fixed)
         except SolveError as refusal:
             if isinstance(refusal, Unreachable) or refusal.code == "solve_unfinished":
                 return
             raise
-        choices = found.picked(solution.choices)
+        choices, taken = _picked(prices.space, parts, solution.choices), solution.costs[: len(keys)]
         over = _amounts(exact(choices), keys) / asked
         if np.all(over <= 1 + _SLACK):
             yield choices
-            most = np.minimum(most, solution.costs) * (1 - _STEP)
+            most = np.minimum(most, taken) * (1 - _STEP)
         else:
             most = np.where(over > 1.0, most / over * (1 - _STEP), most)
-            most = np.where(np.isnan(over), np.minimum(most, solution.costs) * (1 - _STEP), most)
+            most = np.where(np.isnan(over), np.minimum(most, taken) * (1 - _STEP), most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What is chosen by itself: a unit, or one layer of a unit whose layers' own options can be combined.
+
+    The first part of such a unit also has its joint options, and takes what the unit takes when it is dense.
+    """
+
+    unit: int
+    options: tuple[int, ...]
+    first: bool = True
+
+    def of(self, table: Floats) -> Floats:
+        """What its options add, of a table by option of its unit."""
+        found: Floats = table[list(self.options)]
+        return found if self.first else found - table[0]
+
+
+def _parts(space: Space) -> Iterator[_Part]:
+    for number, unit in enumerate(space.units):
+        if not unit.combinable:
+            yield _Part(unit=number, options=tuple(range(len(unit.options))))
+            continue
+        for place, layer in enumerate(unit.layers):
+            joint = () if place else unit.joint
+            yield _Part(unit=number, options=(*unit.own(layer), *joint), first=not place)
+
+
+def _apart(space: Space) -> dict[int, float]:
+    """Of units where a joint option, which counts as all other parts, must stand alone: how much their parts may count.
+
+    A limit half way between what is allowed and one more, so that no rounding decides.
+    """
+    found = {number: unit for number, unit in enumerate(space.units) if unit.combinable and unit.joint}
+    return {number: len(unit.layers) - 0.5 for number, unit in found.items()}
+
+
+def _costs(prices: Additive, parts: Sequence[_Part], apart: Collection[int]) -> list[Floats]:
+    """Per part, `options x (keys, then units whose joint options stand alone)`."""
+    columns = prices.columns()
+    return [
+        np.column_stack([part.of(columns[part.unit]), *(_counts(prices.space, part, number) for number in apart)])
+        for part in parts
+    ]
+
+
+def _counts(space: Space, part: _Part, number: int) -> list[int]:
+    """By option of a part, how much it counts of what keeps the joint options of that unit alone."""
+    unit = space.units[number]
+    if part.unit != number:
+        return [0] * len(part.options)
+    if part.first:
+        return [len(unit.layers) - 1 if option in unit.joint else 0 for option in part.options]
+    return [int(option > 0) for option in part.options]
+
+
+def _picked(space: Space, parts: Sequence[_Part], row: Indices) -> list[Choice]:
+    """The choices behind one solution."""
+    taken: list[list[int]] = [[] for _ in space.units]
+    for part, index in zip(parts, row, strict=True):
+        if option := part.options[index]:
+            taken[part.unit].append(option)
+    return [tuple(options) if len(options) > 1 else options[0] if options else 0 for options in taken]
 
 
 def _amounts(costs: Sequence[TrialCost], keys: Sequence[Key]) -> Floats:

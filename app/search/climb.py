@@ -213,8 +213,12 @@ class Climb:
         return SearchEnded(because=budget, text=f"the budget of {given:,} {_WORDS[budget]} is used up")
 
 
-def check_budget(problem: Problem) -> None:
-    """Refuse a budget that does not even pay the dense model, as uploaded and recovered, and one trial.
+def check_budget(problem: Problem, table_passes: int = 0) -> None:
+    """Refuse a budget that does not even pay table, dense model, as uploaded and recovered, and one trial.
+
+    Args:
+        problem: the search.
+        table_passes: sample passes that the table takes at least; 0 while that is not known.
 
     Raises:
         SearchFailed: code `budget_too_small`.
@@ -227,8 +231,9 @@ def check_budget(problem: Problem) -> None:
     training = problem.supply.samples.get("train")
     least = sum(trained(spec.recovery, steps, training) for steps in (spec.recovery.steps, first))
     least += 3 * max(1, problem.supply.measured)
-    if budget.sample_passes is not None and budget.sample_passes < least:
-        raise _too_small("sample_passes", f"the dense model and one trial alone take {least:,}")
+    if budget.sample_passes is not None and budget.sample_passes < least + table_passes:
+        table = f"the error table takes {table_passes:,} or more, and " if table_passes else ""
+        raise _too_small("sample_passes", f"{table}the dense model and one trial alone take {least:,}")
 
 
 def _too_small(budget: BudgetName, why: str) -> SearchFailed:

@@ -16,9 +16,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
+from math import ceil
 from typing import Any
 
-from app.search.completion import complete
+from app.search.completion import anchors, complete
 from app.search.errors import SearchFailed
 from app.search.events import Event, OptionsScored, SearchProgress
 from app.search.executor import Executor, Outcome, Progress, Task
@@ -26,7 +27,7 @@ from app.search.follow import Ended, Problem, follow, payload_of
 from app.search.limits import Prices
 from app.search.measuring import Errors, Place, by_unit, measure
 from app.search.memory import option_key
-from app.search.options import Unit
+from app.search.options import Space, Unit
 from app.search.spec import SearchSpec
 from app.search.trial import Failure
 
@@ -101,6 +102,16 @@ def _limit(spec: SearchSpec) -> int | None:
     if spec.budget.sample_passes is None or spec.error_table == "prior":
         return None
     return int(TABLE_SHARE * spec.budget.sample_passes / spec.calibration_samples)
+
+
+def least_passes(problem: Problem, space: Space) -> int:
+    """Sample-passes that a table takes at least, whatever its limit; 0 where the size of the data is not known."""
+    how = problem.spec.error_table
+    samples = min(problem.spec.calibration_samples, problem.supply.samples.get("calibration", 0))
+    if how == "prior" or how in AT_ONCE:
+        return samples * AT_ONCE.get(how, 0)
+    strongest = sum(len(anchors([option.patterns for option in unit.options])) for unit in space.units)
+    return samples * (strongest + ceil(strongest / OPTIONS_A_TASK))
 
 
 def forwards(options: Sequence[Sequence[object]], how: str) -> int:

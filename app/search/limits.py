@@ -14,7 +14,7 @@ from app.search.coupled_front import Couplings
 from app.search.errors import SearchFailed
 from app.search.options import Choice, Space
 from app.search.price import CostTable, ReachableRange, price_plan
-from app.search.resources import SLACK, Key, ResourceRange, Resources, shown
+from app.search.resources import SLACK, Key, ResourceRange, Resources, at_least, shown
 from app.search.spec import SearchSpec
 from app.search.trial import Failure, TrialCost
 from costmodels.base import CostModel
@@ -125,14 +125,16 @@ class Prices:
         """
         for profile, limit_ms in limits.by_profile_ms.items():
             if self.reachable[profile].lowest_ms > limit_ms * (1 + SLACK):
-                raise _unreachable(self.reachable[profile], limit_ms)
+                raise _unreachable(self.reachable[profile], self.cost_models[profile].name, limit_ms)
         ranges = [self.resources.require(key, most) for key, most in limits.further.items()]
         cheapest = [self.reachable[profile].choices for profile in limits.by_profile_ms]
         cheapest += [reach.choices for reach in ranges]
         for choices in chain(cheapest, ([0] * len(self.space.units),), self._between(limits)):
             if limits.hold(self._exact(choices)):
                 return tuple(choices)
-        wanted = " and ".join(f"{shown(key, most)} on {key[0]!r}" for key, most in limits.by_key.items())
+        wanted = " and ".join(
+            f"{shown(key, most)} on {self.cost_models[key[0]].name!r}" for key, most in limits.by_key.items()
+        )
         further = {"further": [_reached(reach, limits) for reach in ranges]} if ranges else {}
         raise SearchFailed(
             "limit_unreachable",
@@ -162,11 +164,11 @@ def _reached(reach: ResourceRange, limits: Limits) -> dict[str, Any]:
     return {**told, "lowest": reach.lowest, "dense": reach.dense}
 
 
-def _unreachable(range_: ReachableRange, limit_ms: float) -> SearchFailed:
+def _unreachable(range_: ReachableRange, name: str, limit_ms: float) -> SearchFailed:
     return SearchFailed(
         "limit_unreachable",
-        f"no plan reaches {limit_ms:.4g} ms on profile {range_.profile!r}: this space goes from "
-        f"{range_.lowest_ms:.4g} ms ({range_.lowest_ms / range_.dense_ms:.0%} of dense) to "
+        f"no plan reaches {limit_ms:.6g} ms on profile {name!r}: this space goes from "
+        f"{at_least(range_.lowest_ms)} ms ({range_.lowest_ms / range_.dense_ms:.1%} of dense) to "
         f"{range_.dense_ms:.4g} ms (dense); raise the limit, or allow more patterns or sparsities",
         {
             "profile": range_.profile,

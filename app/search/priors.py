@@ -32,6 +32,7 @@ from pruning.plan import PruningPlan
 Units = Sequence[Sequence[OptionPatterns]]
 Table = list[list[float]]
 _OUTLIER = 5.0  # M of OWL, times the layer's mean
+_LEAST = 0.1  # of the layers' mean: c where a layer has no outlier, or no tail at all
 
 
 def prior_table(how: str, dense: Scorer, units: Units, seed: int = 0) -> Scored:
@@ -186,5 +187,8 @@ def _weighed(net: nn.Module, spec: ModelSpec, units: Units, weights: Mapping[str
 
 
 def _relative(values: Mapping[str, float]) -> dict[str, float]:
+    """Shares of their mean. None is near zero: a layer whose pruning costs nothing would lose all it has."""
     mean = fmean(values.values()) if values else 0.0
-    return {name: value / mean if mean > 0 else 1.0 for name, value in values.items()}
+    raised = {name: max(value, _LEAST * mean) for name, value in values.items()}
+    mean = fmean(raised.values()) if values else 0.0
+    return {name: value / mean if mean > 0 else 1.0 for name, value in raised.items()}

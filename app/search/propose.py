@@ -63,6 +63,20 @@ def coordinates_of(spec: SearchSpec, prices: Prices) -> dict[str, BaseDistributi
     return found
 
 
+def guess(spec: SearchSpec, dense: Sequence[Trial]) -> float | None:
+    """The loss of a network that guesses, as far as the dense trials tell; None if they do not.
+
+    Losses of classes and tokens are in nats: a nat above twice dense's is far along to guessing. A regression's is a
+    squared error in units of its own; there it is the variance of the targets, of which R² leaves a share unexplained.
+    """
+    if spec.task.kind != "regression":
+        losses = [loss for trial in dense for loss in losses_of(trial).values()]
+        return 2 * min(losses) + 1 if losses else None
+    known = [(trial.value("loss", "validation"), trial.value("r2", "validation")) for trial in dense]
+    found = [loss.value / (1.0 - r2.value) for loss, r2 in known if loss and r2 and r2.value < 1.0]
+    return min(found, default=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
     proposal: Proposal
@@ -80,8 +94,7 @@ class _Batch:
         self._taken = {trial.plan.digest for trial in history}
         self._filled: dict[str, int] = {}
         self._losses = final_losses(history, terrain.spec)
-        dense = [loss for trial in history if trial.role != "searched" for loss in losses_of(trial).values()]
-        self._guess = 2 * min(dense) + 1 if dense else None  # a nat above dense and more: far along to guessing
+        self._guess = guess(terrain.spec, [trial for trial in history if trial.role != "searched"])
         self._complete = [trial for trial in history if trial.state == "complete" and trial.role == "searched"]
         objectives = 1 + len(terrain.spec.profiles)
         self._sampling = Sampling(terrain.spec, self._space, max(2, _population(terrain.spec)), objectives)
@@ -158,7 +171,8 @@ class _Batch:
         """The pruner for as many zeros as the solver's plan has there."""
         plan, layers = decode(given, self._terrain).plan, self._terrain.prices.model.layers
         kept = sum(layer.weights * plan.pattern(layer.name).density for layer in layers)
-        return apt(pruners_of(self._terrain.spec), kept / sum(layer.weights for layer in layers))
+        spec = self._terrain.spec
+        return apt(pruners_of(spec), kept / sum(layer.weights for layer in layers), trained=spec.recovery.steps > 0)
 
     def _band(self, at: Place) -> float:
         if at.target is not None:

@@ -60,15 +60,18 @@ def serves(pruner: PrunerName, patterns: Iterable[tuple[LayerSpec, str]]) -> boo
     return not any(kind in REFUSES.get(pruner, ()) or cannot_solve((pruner,), layer) for layer, kind in patterns)
 
 
-def apt(pruners: Sequence[PrunerName], kept: float) -> PrunerName:
-    """The pruner to begin with where this share of the weights is kept.
+def apt(pruners: Sequence[PrunerName], kept: float, *, trained: bool = True) -> PrunerName:
+    """The pruner to begin with where this share of the weights is kept, and `trained` afterwards or not.
 
     Measured on ResNet-20 with 60 steps of recovery (`benchmarks.methods`): where much is kept the solvers' weights lead
     (keep 2 of 4: SparseGPT 82.7 %, magnitude 80.5, PDP 80.4); where little is, pruners that choose while they train do
-    (keep 1 of 10: PDP 61.2 %, magnitude 57.5, SparseGPT 48.6). That is one network.
+    (keep 1 of 10: PDP 61.2 %, magnitude 57.5, SparseGPT 48.6). That is one network. Without recovery nobody chooses
+    while training, and the solvers' weights lead however little is kept.
     """
-    order = _FOR_MUCH_KEPT if kept >= MUCH_KEPT else _FOR_LITTLE_KEPT
-    return next((pruner for pruner in order if pruner in pruners), pruners[0])
+    if kept >= MUCH_KEPT or not trained:
+        return next((pruner for pruner in _FOR_MUCH_KEPT if pruner in pruners), pruners[0])
+    learning = (pruner for pruner in pruners if pruner not in SOLVERS)
+    return next((pruner for pruner in _FOR_LITTLE_KEPT if pruner in pruners), next(learning, pruners[0]))
 
 
 def cannot_solve(pruners: Iterable[PrunerName], layer: LayerSpec) -> str:

@@ -7,7 +7,7 @@ are made when a limit first asks for them. What a device cannot price is NaN in 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from math import inf
+from math import ceil, floor, inf, log10
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Resources:
     model: ModelSpec
     space: Space
     cost_models: Mapping[str, CostModel]
+    names: Mapping[str, str] = field(default_factory=dict)  # of profiles, as people know them; else the device's own
     _columns: dict[Key, tuple[Floats, ...]] = field(default_factory=dict, repr=False)
     _ranges: dict[Key, ResourceRange] = field(default_factory=dict, repr=False)
 
@@ -87,11 +88,14 @@ class Resources:
         left_out = f" ({reach.unpriced} options without a figure left out)" if reach.unpriced else ""
         raise SearchFailed(
             "limit_unreachable",
-            f"no plan of this search reaches {shown(key, most)} on profile {self.cost_models[key[0]].name!r}: this "
-            f"space goes from {reach.lowest:.4g} ({reach.lowest / reach.dense:.0%} of dense) to {reach.dense:.4g} "
-            f"(dense){left_out}; raise the limit, or allow more patterns or sparsities",
+            f"no plan of this search reaches {shown(key, most)} on profile {self._name(key[0])!r}: this "
+            f"space goes from {at_least(reach.lowest)} ({reach.lowest / reach.dense:.1%} of dense) to "
+            f"{_figure(reach.dense)} (dense){left_out}; raise the limit, or allow more patterns or sparsities",
             {"profile": key[0], "resource": key[1], "limit": most, "lowest": reach.lowest, "dense": reach.dense},
         )
+
+    def _name(self, profile: str) -> str:
+        return self.names.get(profile, self.cost_models[profile].name)
 
     def _reach(self, key: Key) -> ResourceRange:
         profile, resource = key
@@ -104,7 +108,7 @@ class Resources:
 
         nothing = (0,) * len(self.space.units)
         if (dense := price(nothing)) == inf:
-            raise _unknown(profile, self.cost_models[profile].name, resource)
+            raise _unknown(profile, self._name(profile), resource)
         column = [np.where(np.isnan(unit), inf, unit) for unit in self.column(key)]
         found = [offered(unit, prices) for unit, prices in zip(self.space.units, column, strict=True)]
         start = [_cheapest(*each) for each in zip(found, column, strict=True)]
@@ -128,8 +132,18 @@ def _cheapest(choices: Sequence[Choice], prices: Floats) -> Choice:
 
 
 def shown(key: Key, most: float) -> str:
-    """An amount with its unit, for people."""
-    return f"{most:.4g} {_UNITS[key[1]]}"
+    """A limit with its unit, for people; bytes in full."""
+    return f"{most:{',.15g' if key[1] == 'weight_bytes' else '.6g'}} {_UNITS[key[1]]}"
+
+
+def at_least(lowest: float) -> str:
+    """The lowest amount that can be reached, in four digits or whole: rounded up, so that a limit set to it is kept."""
+    digit = 10.0 ** min(floor(log10(lowest)) - 3, 0) if lowest > 0 else 1.0
+    return _figure(ceil(lowest * (1 - SLACK) / digit) * digit)
+
+
+def _figure(amount: float) -> str:
+    return f"{amount:,.0f}" if amount >= 9999.5 else f"{amount:.4g}"  # four digits would have an exponent
 
 
 def _unknown(profile: str, name: str, resource: Resource) -> SearchFailed:

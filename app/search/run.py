@@ -17,7 +17,7 @@ import numpy as np
 
 from app.search.bound import GAPS, bound, gaps
 from app.search.climb import Climb, check_budget
-from app.search.error_table import Known, error_table
+from app.search.error_table import Known, error_table, least_passes
 from app.search.errors import SearchFailed
 from app.search.events import BoundReady, Event, PhaseStarted, ScoresReady, SearchEnded, SpaceReady, TrialsAsked
 from app.search.executor import Executor
@@ -69,6 +69,7 @@ def run(
     haven = prices.keeping(limits)
     _check_options(prices.space)
     coordinates_of(problem.spec, prices)  # refuses a sampler that does not serve them
+    check_budget(problem, least_passes(problem, prices.space))
     if scores is None or "errors" not in scores:
         yield PhaseStarted(phase="scoring")
         scores = yield from error_table(problem, prices, executor, Known.of(scores, memory.prior))

@@ -33,9 +33,13 @@ class Terrain:
         return range_.lowest_ms, max(range_.lowest_ms, min(MILDEST_SHARE * range_.dense_ms, tightest_ms))
 
     def floor(self, device: str) -> float:
-        """The band below which a search looks only once its front has led there; 0 where all is below it anyway."""
-        usual = self.band_of(device, min(STRONGEST_SHARE, *self.spec.targets, 1.0))
-        return usual if usual < 1.0 else 0.0
+        """The band below which a search looks only once its front has led there.
+
+        Where a limit ends the bands below two tenths of dense latency it is lower too, a tenth below that end: 0 where
+        all is below a tenth anyway, and never so near the end that next to nothing is left to look at.
+        """
+        mildest = self.band_ms(device)[1] / self.prices.reachable[device].dense_ms
+        return self.band_of(device, min(STRONGEST_SHARE, *self.spec.targets, mildest - STRONGEST_SHARE))
 
     def target_ms(self, device: str, band: float) -> float:
         """The latency that a band in [0, 1] stands for on a device: 0 is the strongest pruning, 1 the mildest."""

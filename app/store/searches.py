@@ -1,6 +1,7 @@
 """Searches. Users write `desired`; only the coordinator, under its lease, writes `state`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.search.spec import SearchSpec
+from app.search.spec import SearchSpec, SpecError
 from app.store import precedents
 from app.store.errors import Conflict, StoreError
 from app.store.records import Document, SearchRecord, SearchState
@@ -167,7 +168,12 @@ def finish(s: Session, search_id: str, *, state: str, failure: Mapping[str, Any]
 
 
 def same_wish(stored: Document, wished: Document) -> bool:
-    """Whether two specs ask for the same, but for calibrations that submission filled in, and later extensions."""
+    """Whether two specs ask for the same, but for calibrations that submission filled in, and later extensions.
+
+    What an earlier version stored lacks fields of this one; they are then as they are by default.
+    """
+    with suppress(SpecError, TypeError, KeyError):  # this version may refuse what that one took
+        stored = plain(SearchSpec.from_json(stored).to_json())
     pinned = stored.get("calibrations", {})
     given: Document = wished.get("calibrations", {})
     since = {"calibrations": pinned, "extensions": []}

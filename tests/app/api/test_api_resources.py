@@ -2,12 +2,16 @@
 
 import csv
 import io
+import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.search.price import price_plan
+from app.store.tables import Profile
 from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.network import network_cost
 from pruning.plan import PruningPlan
@@ -52,13 +56,34 @@ def test_a_limit_out_of_reach_is_answered_with_the_range(world: World, name: str
 
 def test_a_resource_that_the_profile_cannot_price_is_refused(world: World) -> None:
     body = chip_spec(world, {"profile": world.profile, "energy_mj": 3.0})
+    with world.service.database.begin() as session:  # people named it later, as one may name a measured profile
+        session.execute(update(Profile).where(Profile.id == world.profile).values(name="the bench"))
     refused = world.http.post(f"{API}/searches", json=body)
     document = refused.json()
     assert (refused.status_code, document["code"]) == (422, "resource_unknown")
     assert document["errors"][0]["pointer"] == "/limits/0"
-    assert "'bench'" in document["detail"] and "'eyeriss-v1-like'" in document["detail"]
+    assert "'the bench'" in document["detail"] and "'eyeriss-v1-like'" in document["detail"]
     (missed,) = world.http.post(f"{API}/searches/estimate", json=body).json()["unreachable"]
     assert (missed["lowest"], missed["dense"], missed["detail"]) == (None, None, document["detail"])
+
+
+def test_the_lowest_that_a_refusal_names_can_be_asked_for(world: World) -> None:
+    """Rounded to the nearest it may lie below what can be reached."""
+    for limit in ({"energy_mj": 1e-9}, {"weight_bytes": 1}, {"latency_ms": 1e-6}):
+        (name,) = limit
+        body = chip_spec(world, limit)
+        refused = world.http.post(f"{API}/searches", json=body).json()
+        said = re.search(r"(?:goes from|at least) ([\d.,e-]+)", refused["detail"])
+        assert said is not None, refused["detail"]
+        body["limits"][0][name] = float(said[1].replace(",", ""))
+        assert world.http.post(f"{API}/searches", json=body).status_code == 202, refused["detail"]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-1", "0", "1e300"])
+def test_no_odd_number_is_a_limit(world: World, text: str) -> None:
+    body = json.dumps(chip_spec(world, {"energy_mj": "ODD"})).replace('"ODD"', text)
+    refused = world.http.post(f"{API}/searches", content=body, headers={"content-type": "application/json"})
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/limits/0/energy_mj"
 
 
 @pytest.mark.parametrize("limit", [{}, {"energy_mj": 1.0, "share": 0.5}, {"energy_mj": 0.0}, {"watts": 1.0}])

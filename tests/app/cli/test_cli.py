@@ -159,6 +159,8 @@ def test_profiles_by_file_name_accelerator_or_id(world: World, tmp_path: Path) -
         ("--limit", "watts=3"),
         ("--limit", "board:0.5"),
         ("--limit", "energy_mj=x"),
+        ("--limit", "energy_mj=nan"),
+        ("--limit", "infms"),
         ("--mean", "a,b"),
         ("--profile", "nowhere.csv"),
         ("--dataset", "no/where"),

@@ -123,7 +123,9 @@ def test_limits_beside_latency_are_kept_until_they_are_unticked(pages: Pages) ->
     chosen = {"profiles": (pages.modelled,), "acknowledge": ("batch", "precision"), "limits": limits}
     first = pages.running(name="first", **chosen)
     page = pages.html(f"/searches/new?like={first}")
-    assert "no trial above 1000000.0 bytes of weights on" in page
+    assert "no trial above 1,000,000 bytes of weights on" in page
+    shown = pages.html(f"/searches/{first}")
+    assert shown.count("No trial is predicted above 1,000,000 bytes of weights on") == 1
     form = Form(page, "new")
     made = [
         pages.json(send(pages, typed).headers["location"].replace("/api/v1", ""))["spec"]["limits"]

@@ -1,7 +1,7 @@
 """Numbers and names as people read them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.pages import words
@@ -25,6 +25,22 @@ def test_one_latency_is_read_back_within_a_permille_and_has_no_exponent_in_sight
     shown = words.milliseconds(ms)
     assert float(shown) == pytest.approx(ms, rel=0.051 if ms < 1e-4 else 0.001)
     assert ms < 1e-4 or "e" not in shown
+
+
+@given(st.floats(1e-4, 1e15))
+@example(9999.7)
+@example(9999.4)
+def test_energy_and_bytes_are_read_back_and_have_no_exponent(value: float) -> None:
+    shown = words.amount(value)
+    assert float(shown.replace(",", "")) == pytest.approx(value, rel=0.001) and "e" not in shown
+    assert "e" not in words.milliseconds(value)
+
+
+def test_a_limit_beside_latency_is_said_with_its_unit() -> None:
+    assert words.limit_words({"profile": "p", "energy_mj": 0.7180415285760001}) == "0.718 mJ a batch"
+    assert words.limit_words({"profile": "p", "weight_bytes": "30000.0"}) == "30,000 bytes of weights"
+    assert words.limit_words({"profile": "p", "energy_mj": "much"}) == "much mJ a batch"
+    assert words.limit_words({"profile": "p", "latency_ms": 3.0, "share": None}) == ""
 
 
 def test_unknown_numbers_are_dashes_and_no_layer_is_dense() -> None:

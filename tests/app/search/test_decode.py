@@ -126,6 +126,15 @@ def test_a_search_begins_at_a_tenth_of_dense_or_at_the_least_that_is_asked_for()
     assert below.floor("eyeriss") == 0.0, "all of it is below a tenth"
 
 
+def test_a_limit_a_little_above_a_tenth_leaves_more_than_a_sliver_to_look_at() -> None:
+    limits = [0.2, 0.16, 0.12, 0.101, 0.1]
+    for share in limits:
+        here = terrain(problem(limits=[Limit(profile="eyeriss", share=share)]))
+        reach = here.prices.reachable["eyeriss"]
+        expected = max(min(0.1, share - 0.1), reach.lowest_ms / reach.dense_ms)
+        assert here.target_ms("eyeriss", here.floor("eyeriss")) == pytest.approx(expected * reach.dense_ms)
+
+
 def test_where_the_pruner_cannot_make_the_zeros_the_first_that_can_does() -> None:
     here = terrain(problem(pruners=("wanda", "magnitude", "pdp")))
     of_kind: dict[str, list[Choice]] = {"channel": [], "unstructured": []}

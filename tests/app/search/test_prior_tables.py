@@ -179,7 +179,8 @@ def test_owl_weighs_layers_by_their_outliers(world: World) -> None:
     windows = nn.functional.unfold(world.samples.double(), 3, padding=1)  # b x 9 x places
     scores = first.abs() * windows.square().sum((0, 2)).sqrt()
     share = float((scores > 5 * scores.mean()).double().mean())
-    assert (by_layer["first"] > 0) == (share > 0)
+    assert (by_layer["first"] > 0.2) == (share > 0)
+    assert min(by_layer.values()) > 0.0, "no layer goes for nothing"
     assert np.isclose(sum(by_layer.values()), len(by_layer)), "the strongest cost c, whose mean is 1"
 
 

@@ -95,7 +95,16 @@ def test_owl_counts_what_stands_out() -> None:
         whole.body.weight[0, 0, 0, 0] = 50.0
     seen = collect(whole, ["stem.weight", "body.weight"], [(inputs, torch.zeros(9))])
     found = owl(whole, SPEC, seen)
-    assert set(found) == {"stem", "body"} and found["body"] == pytest.approx(2.0), "no other weight stands out"
+    assert set(found) == {"stem", "body"}, "what `collect` saw"
+    assert found["body"] == pytest.approx(2 / 1.05), "no other weight stands out"
+    assert found["stem"] == pytest.approx(2 * 0.05 / 1.05), "at a tenth of the mean: it is cheap, not free"
+
+
+def test_a_layer_without_a_tail_is_not_free() -> None:
+    flat = small()
+    nn.init.orthogonal_(flat.head.weight)
+    found = hill(flat, SPEC)
+    assert 0.0 < found["head"] < 0.2 and sum(found.values()) == pytest.approx(len(found))
 
 
 def test_hill_is_the_exponent_of_the_upper_half_of_the_spectrum() -> None:

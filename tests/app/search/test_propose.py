@@ -1,15 +1,17 @@
 """Proposals: first trials along the front, and samplers that know what was before, after any replay."""
 
 from dataclasses import replace
+from math import log
 
 import optuna
 import pytest
 from optuna.samplers import NSGAIISampler
 
-from app.search.propose import FIRST, SOURCE, propose
+from app.search.propose import FIRST, SOURCE, guess, propose
 from app.search.pruners import apt
+from app.search.rungs import losses_of
 from app.search.schedule import place, seed_count
-from app.search.spec import Limit, Recovery, SamplerName
+from app.search.spec import Limit, Recovery, SamplerName, Task
 from app.search.terrain import Terrain
 from app.search.trial import Trial
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
@@ -40,6 +42,39 @@ def test_the_solvers_plans_get_the_pruner_apt_for_their_zeros() -> None:
             kept = sum(count * trial.plan.pattern(name).density for name, count in weights.items())
             alike.append(trial.plan.pruner == apt(("magnitude", "pdp"), kept / sum(weights.values())))
     assert sum(alike) >= len(alike) - 2, "but for plans of a milder band, where all of the wanted one were tried"
+
+
+def test_without_recovery_the_solvers_plans_are_the_layer_solvers() -> None:
+    asked = problem(
+        recovery=Recovery(steps=0), patterns=("unstructured", "nm"), pruners=("pdp", "sparsegpt"), trials=12
+    )
+    first = follow(asked, FakeExecutor()).history()[FIRST : FIRST + 6]
+    assert {t.plan.pruner for t in first if t.sampler_attributes[SOURCE] == "solver"} == {"sparsegpt"}
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e6])
+def test_a_regressions_strong_end_is_followed_whatever_the_unit_of_its_targets(scale: float) -> None:
+    """The guess is the variance of the targets: at loss L and R² r it is L / (1 - r)."""
+    asked = problem(trials=24, task=Task(kind="regression"), profiles=("eyeriss",))
+    here, found = terrain(asked), follow(asked, FakeExecutor()).history()
+
+    def in_units_of(factor: float) -> list[Trial]:
+        """With R² in place of accuracy, of targets whose variance is twice the factor."""
+        changes = {"loss": lambda loss: ("loss", factor * loss), "accuracy": lambda a: ("r2", 1.0 + log(a) / 2.0)}
+        told = []
+        for trial in found:
+            pairs = [(m, *changes[m.metric](m.value)) for m in trial.measurements]
+            told.append(trial.evolve(measurements=tuple(replace(m, metric=name, value=x) for m, name, x in pairs)))
+        return told
+
+    assert guess(asked.spec, in_units_of(scale)[:FIRST]) == pytest.approx(2.0 * scale)
+    assert guess(asked.spec, found[:FIRST]) is None, "without R² nothing is known of guessing"
+    least = min(loss for trial in found[:FIRST] for loss in losses_of(trial).values())
+    assert guess(problem().spec, found[:FIRST]) == 2 * least + 1, "in nats"
+    numbers = [n for n in range(FIRST + 24, FIRST + 40) if place(asked.spec, n - FIRST).fills][:4]
+    plain, other = (propose(here, in_units_of(factor), numbers) for factor in (1.0, scale))
+    bands = [[trial.coordinates["band"] for trial in each] for each in (plain, other)]
+    assert bands[0] == pytest.approx(bands[1])
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc"])

@@ -59,6 +59,14 @@ def test_where_much_is_kept_a_solver_begins_and_where_little_is_a_pruner_that_tr
     assert [apt(among, kept) for kept in (1.0, 0.5, 0.3, 0.02)] == ["sparsegpt", "sparsegpt", "pdp", "pdp"]
     assert [apt(("magnitude", "pdp"), kept) for kept in (0.5, 0.1)] == ["magnitude", "pdp"]
     assert apt(("movement",), 0.5) == apt(("movement",), 0.1) == "movement"
+    assert apt(("sparsegpt", "rigl"), 0.1) == apt(("wanda", "rigl", "str"), 0.1) == "rigl", "any that trains"
+    assert apt(("wanda", "sparsegpt"), 0.1) == "wanda", "none that trains"
+
+
+def test_without_recovery_the_solvers_begin_however_little_is_kept() -> None:
+    among: tuple[PrunerName, ...] = ("magnitude", "pdp", "sparsegpt")
+    assert [apt(among, kept, trained=False) for kept in (0.5, 0.1)] == ["sparsegpt", "sparsegpt"]
+    assert apt(("pdp", "magnitude"), 0.1, trained=False) == "magnitude"
 
 
 def test_layers_that_a_solver_cannot_do_are_known_from_their_shape() -> None:

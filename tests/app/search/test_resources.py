@@ -1,8 +1,10 @@
 """Limits on energy and bytes beside latency: against brute force, with figures that are missing, in whole searches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from app.search.between import within
 from app.search.errors import SearchFailed
 from app.search.limits import Limits, Prices
-from app.search.options import Choice
+from app.search.options import Choice, Unit
 from app.search.price import cost_table, price_plan, reachable_range
+from app.search.pruners import PatternKind
 from app.search.raw import raw_decode, violations
+from app.search.resources import at_least
 from app.search.run import Problem
 from app.search.space import space
 from app.search.spec import Limit
@@ -25,7 +29,7 @@ from pruning.layers import LayerSpec
 from pruning.patterns import Pattern, Unstructured
 from pruning.plan import PruningPlan
 from tests.app.search.fakes import MODEL, FakeExecutor, devices, follow, problem, terrain
-from tests.costmodels.models import chain, shared_stage
+from tests.costmodels.models import chain, conv, group, linear, model_of, shared_stage
 
 SMALL = chain((8, 8, 8))
 KINDS = (Unstructured(0.5), Unstructured(0.9))
@@ -123,6 +127,62 @@ def test_of_all_plans_that_keep_every_limit_the_one_of_least_error_is_found(
     assert limits.hold(exact(prices, list(prices.keeping(limits))))
 
 
+def stage(seed: int, kinds: tuple[PatternKind, ...]) -> Prices:
+    """Three layers that share their channels and one that reads them, on two devices where prices add up."""
+    producers = [conv(f"c{number}", 3, 16) for number in range(3)]
+    reader = linear("reader", 16, 10)
+    model = model_of([*producers, reader], [group("sum", producers, [reader])])
+    cost_models: dict[str, CostModel] = {"a": Drawn("a", seed), "b": Drawn("b", seed)}
+    asked = [Limit(profile="a", weight_bytes=1), Limit(profile="b", energy_mj=1)]
+    spec = problem(sparsities=(0.5, 0.6, 0.7, 0.8), patterns=kinds).spec
+    built = space(model, replace(spec, profiles=tuple(cost_models), limits=tuple(asked)), cost_models)
+    return Prices(
+        model=model,
+        space=built,
+        table=cost_table(model, built, cost_models),
+        cost_models=cost_models,
+        reachable={key: reachable_range(model, built, key, m) for key, m in cost_models.items()},
+    )
+
+
+def combinations(unit: Unit) -> list[Choice]:
+    """All choices of a unit, slowly: every combination of own options, and every joint one."""
+    if not unit.combinable:
+        return list(range(len(unit.options)))
+    own = [tuple(i for i in row if i) for row in product(*(unit.own(layer) for layer in unit.layers))]
+    return [*own, *unit.joint]
+
+
+@pytest.mark.parametrize("kinds", [("unstructured",), ("unstructured", "channel")])
+@pytest.mark.parametrize("seed", [0, 2, 6, 11])  # none keeps all limits in the second
+def test_of_all_combinations_in_a_shared_stage_the_best_is_found(seed: int, kinds: tuple[PatternKind, ...]) -> None:
+    """A front over one weighted sum of all limits would lack combinations that only a single limit asks for."""
+    prices = stage(seed, kinds)
+    draw = np.random.default_rng(seed)
+    limits = limits_at(prices, tuple(draw.uniform(0.05, 0.5, 3)))
+    errors = [np.append(0.0, draw.random(len(unit.options) - 1)) for unit in prices.space.units]
+    additive = prices.additive(limits)
+    columns, most = additive.columns(), np.array([limits.by_key[key] for key in additive.keys])
+    every_choice = [combinations(unit) for unit in prices.space.units]
+
+    def amounts(tables: list[np.ndarray[Any, Any]], row: Sequence[Choice]) -> Any:
+        each = zip(tables, row, strict=True)
+        return sum(t[0] + sum(t[i] - t[0] for i in ([c] if isinstance(c, int) else c)) for t, c in each)
+
+    holding = [
+        amounts(errors, row)
+        for row in product(*every_choice)
+        if np.all(amounts(columns, row) + additive.fixed <= most * (1 + 1e-9))
+    ]
+    found = next(within(additive, errors, lambda choices: exact(prices, list(choices))), None)
+    assert (found is None) is (not holding)
+    if found is None:
+        return
+    assert limits.hold(exact(prices, found))
+    assert amounts(errors, found) == pytest.approx(min(holding))
+    assert limits.hold(exact(prices, list(prices.keeping(limits))))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_ranges_are_those_of_all_plans(seed: int) -> None:
     prices = small(seed, "nm")
@@ -209,6 +269,14 @@ def test_a_limit_out_of_reach_is_named_with_the_range() -> None:
     assert details["limit"] == 1 < details["lowest"] < details["dense"]
 
 
+@given(st.floats(1e-9, 1e12))
+def test_the_lowest_as_people_read_it_is_a_limit_that_can_be_kept(lowest: float) -> None:
+    shown = at_least(lowest)
+    most = float(shown.replace(",", ""))
+    assert lowest <= most * (1 + 1e-9) and most <= lowest * 1.0011
+    assert lowest < 1e-3 or "e" not in shown
+
+
 def test_the_tightest_counts_and_what_is_not_known_keeps_no_limit() -> None:
     asked = [Limit(profile="p", energy_mj=amount) for amount in (3.0, 2.0, 5.0)]
     limits = Limits.of(replace(problem().spec, profiles=("p",), limits=tuple(asked)), {})
@@ -229,7 +297,7 @@ def test_raw_plans_are_told_by_how_much_they_break_a_limit() -> None:
     assert excess == pytest.approx(dense / 1500 - 1.0)
     failure = here.limits.failure(found.costs)
     assert failure.details == {"profile": "eyeriss", "resource": "weight_bytes", "limit": 1500}
-    assert f"{excess:.0%} above the limit of 1500 bytes of weights" in failure.reason
+    assert f"{excess:.0%} above the limit of 1,500 bytes of weights" in failure.reason
 
 
 def test_raw_trials_above_a_limit_are_told_and_not_trained() -> None:

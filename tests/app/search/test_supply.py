@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from app.search.completion import anchors
 from app.search.data import Dataset
+from app.search.error_table import AT_ONCE, forwards, least_passes
 from app.search.errors import SearchFailed
 from app.search.evaluate import Assignment, Setting, evaluate
 from app.search.events import SearchEnded
 from app.search.executor import Task
 from app.search.run import run
-from app.search.spec import Budget, Recovery, SearchSpec
+from app.search.spec import Budget, ErrorTable, Recovery, SearchSpec
 from app.search.spending import Purse
 from app.search.supply import Supply, trained
 from app.search.tasks import TASKS
@@ -27,7 +29,7 @@ from pruning.patterns import NM, Channel, Dense, Unstructured
 from pruning.plan import Int8, PruningPlan
 from tests.app.search import fakes
 from tests.app.search.datasets import quiet
-from tests.app.search.fakes import FakeExecutor, FakeStore, follow, problem
+from tests.app.search.fakes import FakeExecutor, FakeStore, follow, problem, terrain
 
 torch.set_num_threads(1)
 SPEC = SearchSpec(model="m", dataset="d", profiles=("p",), recovery=Recovery(steps=3, batch=32))
@@ -226,6 +228,24 @@ def test_a_budget_that_the_dense_model_would_overshoot_is_refused_before_it_runs
     tight = problem(**fields, **FIELDS["flat"], pruners=("magnitude", "sparsegpt"), calibration_samples=64)
     dense = took(free.history()[:2])
     tight = replace(tight, spec=replace(tight.spec, budget=Budget(sample_passes=2 * dense)), supply=SIZES)
-    with pytest.raises(SearchFailed, match="error table and dense model took all of it"):
+    with pytest.raises(SearchFailed, match=r"the error table takes [\d,]+ or more, and the dense model and one"):
         follow(tight, executor)
+    assert not executor.submitted, "the table is not begun either"
+    unknown = {name: size for name, size in SIZES.samples.items() if name != "calibration"}
+    with pytest.raises(SearchFailed, match="error table and dense model took all of it"):
+        follow(replace(tight, supply=Supply(samples=unknown)), executor)
     assert {task.kind for task in executor.submitted} == {"score"}
+
+
+@pytest.mark.parametrize("how", get_args(ErrorTable))
+def test_the_least_that_a_table_takes_is_no_more_than_it_takes(how: ErrorTable) -> None:
+    asked = problem(error_table=how, calibration_samples=64, budget=Budget(sample_passes=1))
+    asked = replace(asked, supply=SIZES)
+    here = terrain(asked).prices
+    least = least_passes(asked, here.space)
+    assert (least == 0) == (how in ("prior", "spdy", "hill"))
+    if how in AT_ONCE:
+        assert least == 64 * AT_ONCE[how]
+    elif how != "prior":
+        strongest = [anchors([option.patterns for option in unit.options]) for unit in here.space.units]
+        assert least <= 64 * forwards(strongest, how)

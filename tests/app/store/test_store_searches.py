@@ -4,10 +4,10 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
-from app.search.spec import SearchSpec
-from app.store import searches, trials
+from app.search.spec import Limit, SearchSpec
+from app.store import searches, tables, trials
 from app.store.database import Database
 from app.store.errors import Conflict, NotFound, StoreError
 from app.store.records import SearchProgress
@@ -47,6 +47,21 @@ def test_a_key_names_one_search(database: Database) -> None:
         searches.add(s, project_id=mine, spec=spec())
         searches.add(s, project_id=mine, spec=spec())
         assert len(searches.page(s, mine, limit=9)) == 3
+
+
+def test_a_key_names_the_search_that_an_earlier_version_stored(database: Database) -> None:
+    """Its spec lacks what came later; one that this version refuses is compared as it stands."""
+    wish = spec(profiles=("p",), limits=(Limit(profile="p", share=0.5),))
+    with database.begin() as s:
+        mine = project(s)
+        first = searches.add(s, project_id=mine, spec=wish, idempotency_key="k")
+        old = {key: value for key, value in first.spec.items() if key not in ("vary", "budget")}
+        old["limits"] = [{"profile": "p", "latency_ms": None, "share": 0.5}]
+        s.execute(update(tables.Search).where(tables.Search.id == first.id).values(spec=old))
+        assert searches.add(s, project_id=mine, spec=wish, idempotency_key="k").id == first.id
+        s.execute(update(tables.Search).where(tables.Search.id == first.id).values(spec=old | {"gone": 1}))
+        with pytest.raises(Conflict, match="new key"):
+            searches.add(s, project_id=mine, spec=wish, idempotency_key="k")
 
 
 def test_a_key_sent_twice_at_once_names_one_search(database: Database) -> None:
