@@ -16,13 +16,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from app.search.candidates import candidates, weighted
-from app.search.coupled_front import Couplings
-from app.search.price import cost_table, remembered
-from app.search.priors import magnitude
 from app.search.solve.values import Floats
-from app.search.space import space
+from app.search.space.build import space
+from app.search.space.candidates import candidates, weighted
+from app.search.space.coupled_front import Couplings
+from app.search.space.price import cost_table, remembered
 from app.search.spec import SearchSpec
+from app.search.table.priors import magnitude
 from costmodels.base import CostModel
 from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.profile import Profile, ProfileRow

@@ -18,10 +18,10 @@ import torch
 from app.jobs.inline import InlineExecutor
 from app.jobs.perform import Report, TaskFunction, TaskTable
 from app.search.events import SpaceReady, TrialFinished
-from app.search.follow import Problem
 from app.search.run import run
 from app.search.spec import Recovery, SearchSpec
 from app.search.tasks import TASKS
+from app.search.work.follow import Problem
 from benchmarks.methods.world import make, open_world
 from costmodels import accelerator
 from costmodels.base import CostModel

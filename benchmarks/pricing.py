@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.search.price import CostTable
+from app.search.space.price import CostTable
 from costmodels.base import LayerCost, NetworkGroup
 from costmodels.network import PlanPricer
 from pruning.layers import LayerSpec, ModelSpec

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from app.search.price import price_plan
-from app.search.reprice import reprice
+from app.search.devices.reprice import reprice
+from app.search.space.price import price_plan
 from app.search.spec import SearchSpec
 from app.search.trial import Measurement, Trial
 from app.store import fronts, models, profiles, projects, repricings, searches, trials

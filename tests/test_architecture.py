@@ -112,3 +112,26 @@ def test_every_exemption_is_used() -> None:
 
 def test_the_walk_finds_the_packages() -> None:
     assert {module.split(".")[0] for module, _ in _modules()} == set(PACKAGES)
+
+
+# The packages of app.search; each may import those before it, and the words beside them, but nothing that runs them.
+SEARCH = ("solve", "tokenizing", "judging", "samples", "sources", "space", "work", "table", "proposals", "devices")
+SEARCH += ("evaluation", "exports", "tasks")
+RUNS_THEM = ("bound", "climb", "reference", "run")
+
+
+def test_the_packages_of_the_search_point_one_way() -> None:
+    there = {path.parent.name for path in (ROOT / "app" / "search").glob("*/__init__.py")}
+    assert there == set(SEARCH), "every package has its place"
+    offences = []
+    for module, path in _modules():
+        if not module.startswith("app.search."):
+            continue
+        room = module.split(".")[2]
+        before = SEARCH[: SEARCH.index(room) + 1] if room in SEARCH else SEARCH if room in RUNS_THEM else ()
+        for imported, line in _imports(path, top_only=False):
+            target = imported.split(".")[2] if imported.startswith("app.search.") else ""
+            above = target in SEARCH and target not in before
+            if above or (target in RUNS_THEM and room not in RUNS_THEM):
+                offences.append(f"{path.relative_to(ROOT)}:{line} imports {imported}")
+    assert not offences, "\n".join(offences)

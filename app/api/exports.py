@@ -13,8 +13,8 @@ from app.api.service import API, Here, Id, Number, Service
 from app.api.uploads import safe_filename
 from app.api.views import failure
 from app.errors import Problem
-from app.search.passport import FILES, FORMATS, Format
-from app.search.same import first_difference
+from app.search.exports.passport import FILES, FORMATS, Format
+from app.search.exports.same import first_difference
 from app.store import models, searches, trial_requests, trials
 from app.store.errors import NotFound
 from app.store.records import ModelRecord, RequestKind, SearchRecord, TrialRequestRecord

@@ -13,7 +13,7 @@ from app.store import fronts, repricings, searches
 from app.store.records import SearchRecord
 
 if TYPE_CHECKING:
-    from app.search.fleet import Cover, FleetLimit, FleetModel
+    from app.search.devices.fleet import Cover, FleetLimit, FleetModel
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["fronts"])
 _PROFILES = "ids of profiles, comma between; all of the search if left out"
@@ -24,7 +24,7 @@ By = Annotated[Literal["dense", "limit"], Query(description="what counts as 1: t
 @router.get("/fleet")
 def get_fleet(here: Here, search_id: Id, profiles: Profiles = None, by: By = "dense") -> FleetOut:
     """The front of the worst device: largest share of the dense latency, or of the limit, against quality."""
-    from app.search.fleet import worst_front
+    from app.search.devices.fleet import worst_front
 
     search, known, models = _read(here, search_id)
     chosen = _chosen(profiles, known)
@@ -47,7 +47,7 @@ def get_fleet(here: Here, search_id: Id, profiles: Profiles = None, by: By = "de
 @router.post("/fleet")
 def cover_fleet(here: Here, search_id: Id, body: FleetBody) -> CoverOut:
     """The smallest set of trials, or the best of at most `k`, that meets every limit across the fleet."""
-    from app.search.fleet import FleetLimit, cover
+    from app.search.devices.fleet import FleetLimit, cover
 
     _, known, models = _read(here, search_id)
     for index, limit in enumerate(body.limits):
@@ -104,7 +104,7 @@ def _read(here: Service, search_id: str) -> "tuple[SearchRecord, tuple[str, ...]
         NotFound: no such search.
         Problem: 409 where no trial is complete.
     """
-    from app.search.fleet import FleetModel
+    from app.search.devices.fleet import FleetModel
 
     with here.database.read() as session:
         search = searches.get(session, here.project_id, search_id)

@@ -7,16 +7,16 @@ from app.api.estimate_schemas import EstimateOut, ExpectedOut, LevelOut, RangeOu
 from app.api.pricing import capitalised, fitted
 from app.api.service import Service
 from app.errors import Problem, pointer
-from app.search.error_table import forwards
+from app.search.devices.estimate import Duration, Precedent, Work, duration, work
+from app.search.devices.expected import Found, Unreachable, expected_front, unreachable
+from app.search.devices.reprice import reprice
 from app.search.errors import SearchFailed
-from app.search.estimate import Duration, Precedent, Work, duration, work
-from app.search.expected import Found, Unreachable, expected_front, unreachable
 from app.search.judging import headline_of
-from app.search.price import ReachableRange, reachable_range, remembered
-from app.search.reprice import reprice
-from app.search.resources import Resources, at_least
-from app.search.space import space
+from app.search.space.build import space
+from app.search.space.price import ReachableRange, reachable_range, remembered
+from app.search.space.resources import Resources, at_least
 from app.search.spec import SearchSpec
+from app.search.table.error_table import forwards
 from app.store import calibrations, datasets, models, precedents, profiles, searches
 from app.store.records import DatasetRecord, KnownPlan, ModelRecord, ProfileRecord, SearchRecord
 from costmodels.base import CostModel

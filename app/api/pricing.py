@@ -23,8 +23,8 @@ from pruning.layers import LayerSpec, ModelSpec
 from pruning.plan import PruningPlan
 
 if TYPE_CHECKING:
-    from app.search.price import ReachableRange
-    from app.search.resources import Resources
+    from app.search.space.price import ReachableRange
+    from app.search.space.resources import Resources
 
 EVERYTHING = ("batch", "precision", "coverage", "ambiguity")
 
@@ -77,9 +77,9 @@ def check_limits(
     """
     if not spec.limits:
         return
-    from app.search.price import reachable_range
-    from app.search.resources import Resources
-    from app.search.space import space
+    from app.search.space.build import space
+    from app.search.space.price import reachable_range
+    from app.search.space.resources import Resources
 
     options = space(model, spec, cost_models)
     resources = Resources(model, options, cost_models, names)
@@ -104,7 +104,7 @@ def _check_further(resources: "Resources", further: tuple[Resource, float], prof
 
 
 def _check_latency(reach: "ReachableRange", limit: Limit, name: str, place: str) -> None:
-    from app.search.resources import at_least
+    from app.search.space.resources import at_least
 
     lowest_ms, dense_ms = reach.lowest_ms, reach.dense_ms
     limit_ms = limit.latency_ms if limit.latency_ms is not None else (limit.share or 0.0) * dense_ms

@@ -119,7 +119,7 @@ def _refusal(search: SearchRecord, asked: _Asked, body: RepriceBody, plans: Sequ
 def _priced(asked: _Asked, body: RepriceBody, plans: dict[str, list[CompletePlan]]) -> dict[str, Priced]:
     """Every plan with its price, by search; all searches are priced at once."""
     from app.api.pricing import fitted  # the solver's numbers come with it, so only here
-    from app.search.reprice import reprice
+    from app.search.devices.reprice import reprice
 
     model = ModelSpec.from_json(asked.model.spec or {})
     cost_model = fitted(body.acknowledge, model, asked.profile, "/profile", asked.calibration)

@@ -19,8 +19,8 @@ from app.api.search_schemas import (
 )
 from app.api.service import API
 from app.api.views import failure
+from app.search.exports.passport import FILES
 from app.search.judging import Headline, headline_of
-from app.search.passport import FILES
 from app.search.trial import Measurement, Trial
 from app.store.records import EventRecord, SearchProgress, SearchRecord
 

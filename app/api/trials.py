@@ -12,7 +12,7 @@ from app.api.service import Here, Id, Limit, Number, Service
 from app.api.uploads import safe_filename
 from app.api.views import page
 from app.errors import Problem
-from app.search.passport import FILES
+from app.search.exports.passport import FILES
 from app.store import calibrations, models, profiles, searches, trials
 from app.store.records import SearchRecord, StoredTrial
 from pruning.layers import ModelSpec

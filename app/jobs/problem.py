@@ -9,12 +9,12 @@ from typing import Any
 
 from app.jobs.failures import KnownFailure
 from app.jobs.lease import Session
-from app.search.error_table import RULE, error_key
 from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
-from app.search.supply import Supply
+from app.search.table.error_table import RULE, error_key
 from app.search.trial import Failure
+from app.search.work.supply import Supply
 from app.store import calibrations, datasets, models, profiles
 from app.store.blobs import ArtefactStore
 from app.store.records import CalibrationRecord, DatasetRecord, ModelRecord, ProfileRecord, SearchRecord

@@ -5,8 +5,8 @@ Only what had ended when the search was submitted counts, so that a search taken
 
 from app.jobs.lease import Session
 from app.jobs.problem import Parts, option_key
-from app.search.memory import Memory, Observed, pooled
-from app.search.rungs import as_whole
+from app.search.proposals.rungs import as_whole
+from app.search.table.memory import Memory, Observed, pooled
 from app.search.trial import Trial
 from app.store import scores, trials
 from app.store.records import SearchRecord

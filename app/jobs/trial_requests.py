@@ -10,8 +10,8 @@ from app.jobs.lease import Lease, Session
 from app.jobs.nouns import Noun, Ready
 from app.jobs.problem import model_files
 from app.jobs.verifying import VERIFY
-from app.search.passport import FILE_KINDS
-from app.search.same import first_difference
+from app.search.exports.passport import FILE_KINDS
+from app.search.exports.same import first_difference
 from app.search.trial import Failure, Trial
 from app.store import datasets, models, profiles, searches, trial_requests, trials
 from app.store.blobs import ArtefactStore

@@ -12,7 +12,7 @@ from app.api.service import Here, Id, Number
 from app.api.trials import get_trial
 from app.errors import Problem
 from app.pages.views import templates
-from app.search.passport import FILE_KINDS, FORMATS
+from app.search.exports.passport import FILE_KINDS, FORMATS
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 FORM_WORDS: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from app.errors import Problem
 from app.pages.forms import complaint, filled
 from app.pages.passport_views import FILE_WORDS
 from app.pages.views import templates
-from app.search.passport import FILES
+from app.search.exports.passport import FILES
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 BACKENDS: Mapping[str, str] = {

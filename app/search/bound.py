@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from app.search.candidates import candidates, weighted
-from app.search.coupling import coupled
 from app.search.front import pareto_front
-from app.search.refit import Healing, healing, observe
-from app.search.rungs import as_whole
-from app.search.terrain import Floats, Terrain
+from app.search.proposals.refit import Healing, healing, observe
+from app.search.proposals.rungs import as_whole
+from app.search.proposals.terrain import Floats, Terrain
+from app.search.space.candidates import candidates, weighted
+from app.search.space.coupling import coupled
 from app.search.trial import Trial
 
 GAPS = "gaps"  # in the bound's document, beside the profiles

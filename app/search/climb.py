@@ -19,15 +19,15 @@ from app.search.events import (
     TrialsPromoted,
 )
 from app.search.executor import Executor
-from app.search.follow import Problem, run_trials
-from app.search.propose import FIRST, propose
-from app.search.rungs import bracket, fidelities, fidelity_of, first_steps, losses_of, verdicts
+from app.search.proposals.propose import FIRST, propose
+from app.search.proposals.rungs import bracket, fidelities, fidelity_of, first_steps, losses_of, verdicts
+from app.search.proposals.terrain import Terrain
+from app.search.proposals.warm import Recalled
 from app.search.spec import SearchSpec
-from app.search.spending import FREE, RUNS, Purse, Spent
-from app.search.supply import trained
-from app.search.terrain import Terrain
 from app.search.trial import Failure, Trial, TrialState
-from app.search.warm import Recalled
+from app.search.work.follow import Problem, run_trials
+from app.search.work.spending import FREE, RUNS, Purse, Spent
+from app.search.work.supply import trained
 from pruning.plan import PruningPlan
 
 _UNFINISHED = ("queued", "running")

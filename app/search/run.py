@@ -17,21 +17,21 @@ import numpy as np
 
 from app.search.bound import GAPS, bound, gaps
 from app.search.climb import Climb, check_budget
-from app.search.error_table import Known, error_table, least_passes
 from app.search.errors import SearchFailed
 from app.search.events import BoundReady, Event, PhaseStarted, ScoresReady, SearchEnded, SpaceReady, TrialsAsked
 from app.search.executor import Executor
-from app.search.follow import MAX_ATTEMPTS, Problem
-from app.search.limits import Limits, Prices
-from app.search.memory import Memory
-from app.search.options import Space
-from app.search.price import cost_table, price_plan, reachable_range, remembered
-from app.search.propose import FIRST, coordinates_of
-from app.search.space import space
-from app.search.spending import table_passes
-from app.search.terrain import Terrain
+from app.search.proposals.propose import FIRST, coordinates_of
+from app.search.proposals.terrain import Terrain
+from app.search.proposals.warm import recall
+from app.search.space.build import space
+from app.search.space.limits import Limits, Prices
+from app.search.space.options import Space
+from app.search.space.price import cost_table, price_plan, reachable_range, remembered
+from app.search.table.error_table import Known, error_table, least_passes
+from app.search.table.memory import Memory
 from app.search.trial import Trial
-from app.search.warm import recall
+from app.search.work.follow import MAX_ATTEMPTS, Problem
+from app.search.work.spending import table_passes
 from pruning.plan import PruningPlan
 
 __all__ = ["MAX_ATTEMPTS", "Event", "Problem", "SearchFailed", "run"]

@@ -69,7 +69,7 @@ class SearchSpec:
     seed: int = 0
     recovery: Recovery = field(default_factory=Recovery)
     calibration_samples: int = 256
-    error_table: ErrorTable = "oneshot"  # how options are scored; see `app.search.error_table`
+    error_table: ErrorTable = "oneshot"  # how options are scored; see `app.search.table.error_table`
     acknowledge: tuple[Literal["batch", "precision", "coverage", "ambiguity"], ...] = ()
     # by profile: the calibration its prices are taken under, None for none; what is absent is filled at submission
     calibrations: Mapping[str, str | None] = field(default_factory=dict)

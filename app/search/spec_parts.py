@@ -97,8 +97,8 @@ class Post:
 class Recovery:
     """Short training under masks: `steps` updates, or `epochs` of the training split in place of them.
 
-    `optimizer` "auto", and a rate or decay of None, are chosen for the model: see `app.search.recovering`. An update
-    takes `accumulate` batches. `distil` is the dense model's share of the loss, at `temperature`.
+    `optimizer` "auto", and a rate or decay of None, are chosen for the model: see `app.search.evaluation.recovering`.
+    An update takes `accumulate` batches. `distil` is the dense model's share of the loss, at `temperature`.
     """
 
     __pydantic_config__ = _STRICT

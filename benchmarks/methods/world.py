@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from app.search.batches import Feed
-from app.search.data import Dataset
 from app.search.reference import train_digits
+from app.search.samples.batches import Feed
+from app.search.samples.dataset import Dataset
 from app.search.sources import prepare
 from app.search.spec import Task
 from pruning import graphnet

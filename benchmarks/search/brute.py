@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.search.batches import Feed
-from app.search.data import Dataset
+from app.search.samples.batches import Feed
+from app.search.samples.dataset import Dataset
 from app.search.sources import prepare
 from app.search.spec import Task
 from benchmarks.search.problem import Floats

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.search.batches import Feed
-from app.search.candidates import candidates, weighted
-from app.search.evaluate import Assignment, Setting, evaluate
-from app.search.options import Choice, Unit
-from app.search.price import cost_table, price_plan, remembered
+from app.search.evaluation.evaluate import Assignment, Setting, evaluate
 from app.search.pruners import SOLVERS
-from app.search.space import space
+from app.search.samples.batches import Feed
+from app.search.space.build import space
+from app.search.space.candidates import candidates, weighted
+from app.search.space.options import Choice, Unit
+from app.search.space.price import cost_table, price_plan, remembered
 from benchmarks.search.problem import Floats, Gene, Plan, Point
 from benchmarks.search.worlds import Scale, World
 from costmodels.catalogue import accelerator_profile, cost_model

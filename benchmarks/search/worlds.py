@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.search.data import Dataset, Prepared
 from app.search.reference import train_digits
+from app.search.samples.dataset import Dataset, Prepared
 from app.search.sources import prepare
 from app.search.spec import Recovery, SearchSpec, Task
 from pruning import graphnet

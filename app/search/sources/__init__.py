@@ -1,4 +1,4 @@
-"""Where datasets come from: `SOURCES`, one file a kind. All of them yield the one form of `app.search.data`.
+"""Where datasets come from: `SOURCES`, one file a kind. All of them yield the one form of `app.search.samples.dataset`.
 
 Uploads are untrusted: nothing is unpickled or run, sizes are checked before anything is unpacked, images are decoded
 within limits, and large arrays are written row by row, so that a dataset need not fit into memory.
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.search.data import Prepared
 from app.search.errors import refused
+from app.search.samples.dataset import Prepared
 from app.search.sources.arrays import read_arrays
 from app.search.sources.base import Report, Source, checked
 from app.search.sources.digits import read_digits

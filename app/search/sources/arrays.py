@@ -9,12 +9,12 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from app.search.data import Prepared, read_header
 from app.search.errors import DatasetError, refused
+from app.search.samples.dataset import Prepared, read_header
+from app.search.samples.spool import Array, Spool
 from app.search.sources import archive as archives
 from app.search.sources.base import Report
 from app.search.sources.options import Options
-from app.search.spool import Array, Spool
 
 MAX_CLASSES = 100_000
 MAX_WHOLE_BYTES = 2 * 2**30  # of an array that must be read at once: targets, and inputs in Fortran's order

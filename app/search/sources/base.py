@@ -7,10 +7,10 @@ from unicodedata import category
 
 import numpy as np
 
-from app.search.data import Prepared
 from app.search.errors import refused
+from app.search.samples.dataset import Prepared
+from app.search.samples.spool import Array
 from app.search.sources.options import Options
-from app.search.spool import Array
 
 Report = Callable[[float, str], None]
 Read = Callable[[Path | None, Options, Report, Path | None], Prepared]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.search.data import Prepared
+from app.search.samples.dataset import Prepared
 from app.search.sources.base import Report
 from app.search.sources.options import Options
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.search import image_folders
-from app.search.data import Prepared
+from app.search.samples import image_folders
+from app.search.samples.dataset import Prepared
 from app.search.sources import archive as archives
 from app.search.sources.base import Report
 from app.search.sources.options import Options

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.search.data import Shares
 from app.search.errors import refused
-from app.search.image_folders import Look
+from app.search.samples.dataset import Shares
+from app.search.samples.image_folders import Look
 
 Column = str | int  # by its name in the header, or by its number from 0
 Task = Literal["classification", "regression", "language_modelling"]

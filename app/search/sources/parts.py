@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from app.search.data import Shares
 from app.search.errors import refused
-from app.search.image_folders import GIVEN
+from app.search.samples.dataset import Shares
+from app.search.samples.image_folders import GIVEN
+from app.search.samples.spool import Array
 from app.search.sources.options import Options
-from app.search.spool import Array
 
 MAX_CLASSES = 100_000
 _MOST_DISTINCT = 1000  # labels, of as many samples, that are still taken for classes without being told

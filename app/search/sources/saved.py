@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from app.search.data import Prepared
 from app.search.errors import DatasetError, refused
-from app.search.image_folders import SPLIT_OF, pixels_of
+from app.search.samples.dataset import Prepared
+from app.search.samples.image_folders import SPLIT_OF, pixels_of
+from app.search.samples.spool import Spool
 from app.search.sources import archive as archives
 from app.search.sources.base import Report
 from app.search.sources.options import Column, Options
@@ -23,7 +24,6 @@ from app.search.sources.sheets import LABELS, TEXTS
 from app.search.sources.table import numbers_of
 from app.search.sources.text import tokenizer_of
 from app.search.sources.tokens import classified, modelled
-from app.search.spool import Spool
 
 _IMAGES = ("image", "img", "picture")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from app.search.errors import refused
-from app.search.image_folders import SPLIT_OF
+from app.search.samples.image_folders import SPLIT_OF
 from app.search.sources import archive as archives
 from app.search.sources.options import Column, Options, Sheet
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from app.search.data import Prepared
 from app.search.errors import refused
+from app.search.samples.dataset import Prepared
+from app.search.samples.spool import Spool
 from app.search.sources import archive as archives
 from app.search.sources.base import Report
 from app.search.sources.options import Column, Options
 from app.search.sources.parts import Part, Row, divided, in_order, number, targets_of
 from app.search.sources.sheets import LABELS, File, Layout, files_of, layout_of
-from app.search.spool import Spool
 
 _MANY = 4096  # rows written at a time
 

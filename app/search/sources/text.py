@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from app.search.data import Prepared
 from app.search.errors import refused
+from app.search.samples.dataset import Prepared
 from app.search.sources import archive as archives
 from app.search.sources.base import Report
 from app.search.sources.options import Options

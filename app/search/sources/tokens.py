@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from app.search.data import SPLITS, Prepared
 from app.search.errors import refused
+from app.search.samples.dataset import SPLITS, Prepared
+from app.search.samples.spool import Array, Spool
 from app.search.sources.base import Report
 from app.search.sources.options import Options
 from app.search.sources.parts import Part, divided, targets_of
-from app.search.spool import Array, Spool
 from app.search.tokenizing import Tokenizer, framed, padded
 from app.search.tokenizing.wordpiece import WordPiece
 from app.search.tokenizing.words import Words

@@ -15,9 +15,9 @@ def setting(payload: Mapping[str, Any]) -> Any:
     Raises:
         DatasetError: code `dataset_mismatch`, where data, task and model do not go together.
     """
-    from app.search.batches import check_fit
-    from app.search.data import Dataset
-    from app.search.evaluate import Setting
+    from app.search.evaluation.evaluate import Setting
+    from app.search.samples.batches import check_fit
+    from app.search.samples.dataset import Dataset
     from app.search.spec import SearchSpec
     from pruning.graphnet import load_files
     from pruning.layers import ModelSpec

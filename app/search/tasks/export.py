@@ -11,8 +11,8 @@ from app.search.tasks.base import setting as setting_of
 
 def export(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
     """Write the formats that were asked for from the trial's stored weights, prove them, and write the passport."""
-    from app.search.exporting import Request
-    from app.search.exporting import export as exported
+    from app.search.exports.exporting import Request
+    from app.search.exports.exporting import export as exported
     from app.search.trial import Trial
 
     request = Request(

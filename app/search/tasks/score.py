@@ -10,10 +10,10 @@ from app.search.tasks.base import setting as setting_of
 
 def score(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:  # noqa: ARG001 - makes no files
     """The error of every option, one at a time, as the search's `error_table` says."""
-    from app.search.batches import check_fit
-    from app.search.error_table import AT_ONCE, forwards
-    from app.search.priors import prior_table
-    from app.search.score import Scorer, read_options
+    from app.search.samples.batches import check_fit
+    from app.search.table.error_table import AT_ONCE, forwards
+    from app.search.table.priors import prior_table
+    from app.search.table.score import Scorer, read_options
 
     setting = setting_of(payload)
     check_fit(setting.dataset, setting.spec.task, setting.model)

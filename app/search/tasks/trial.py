@@ -17,7 +17,7 @@ def trial(payload: Mapping[str, Any], folder: Path, report: Report) -> Answer:
 
     from safetensors.torch import save_file
 
-    from app.search.evaluate import Assignment, evaluate
+    from app.search.evaluation.evaluate import Assignment, evaluate
     from app.search.trial import learning_rate_factor
     from pruning.export import named_state
     from pruning.plan import PruningPlan

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from app.search.batches import Feed
+from app.search.samples.batches import Feed
 from benchmarks.search.problem import Plan, Problem
 from benchmarks.search.session import Session
 from benchmarks.search.tabular import Tabular

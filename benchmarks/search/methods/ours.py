@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from app.jobs.inline import InlineExecutor
-from app.search.coordinates import USUAL_SHARPNESS
-from app.search.coupled_front import Couplings
 from app.search.events import ScoresReady, TrialFinished
+from app.search.proposals.coordinates import USUAL_SHARPNESS
 from app.search.pruners import SOLVERS
 from app.search.run import Problem as SearchProblem
 from app.search.run import run
+from app.search.space.coupled_front import Couplings
 from app.search.spec import ErrorTable, SearchSpec
 from app.search.tasks.base import Answer, Report
 from app.search.trial import Trial

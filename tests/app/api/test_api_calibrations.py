@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.search.price import price_plan
+from app.search.space.price import price_plan
 from app.store import calibrations
 from costmodels.calibrate import Calibrated, Calibration
 from costmodels.catalogue import cost_model

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.search.price import price_plan
+from app.search.space.price import price_plan
 from app.store import fronts, models, trials
 from costmodels.catalogue import cost_model
 from costmodels.profile import Profile

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.search.price import price_plan
+from app.search.space.price import price_plan
 from app.store.tables import Profile
 from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.network import network_cost

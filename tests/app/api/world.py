@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from app.api.service import Service
 from app.main import create_app
-from app.search.price import price_plan
+from app.search.space.price import price_plan
 from app.search.spec import SearchSpec
 from app.search.trial import Measurement, Trial
 from app.settings import Settings

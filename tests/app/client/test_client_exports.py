@@ -7,7 +7,7 @@ import pytest
 
 from app.client import Client
 from app.client.exports import ENDINGS
-from app.search.passport import FILES
+from app.search.exports.passport import FILES
 from app.store import trial_requests, trials
 from tests.app.api.world import World, finished_trial, plans_and_accuracies
 

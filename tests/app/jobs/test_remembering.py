@@ -8,9 +8,9 @@ import pytest
 
 from app.jobs.problem import find_parts, option_key
 from app.jobs.remembering import memory_of
-from app.search.memory import Memory
-from app.search.rungs import losses_of
+from app.search.proposals.rungs import losses_of
 from app.search.spec import Recovery
+from app.search.table.memory import Memory
 from app.store import models, scores
 from tests.app.jobs.fake_search import MODEL
 from tests.app.jobs.world import World, work

@@ -54,7 +54,7 @@ def stored(world: World) -> dict[str, float]:
 
 
 def test_a_scoring_that_was_cut_short_leaves_what_it_had(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.search.error_table.OPTIONS_A_TASK", 4)
+    monkeypatch.setattr("app.search.table.error_table.OPTIONS_A_TASK", 4)
     parts = world.parts()
     first = world.submit(parts, trials=1)
     with world.coordinator() as coordinator:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.search.bound import GAPS
-from app.search.price import price_plan
+from app.search.space.price import price_plan
 from app.search.trial import Failure, Measurement, Trial, TrialCost
 from app.settings import Settings
 from app.store import fronts, profiles, searches, trials

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.search.passport import Difference, FileFacts, Hop, LayerProof, Passport
+from app.search.exports.passport import Difference, FileFacts, Hop, LayerProof, Passport
 from app.search.trial import Failure, Measurement
 from app.store import trial_requests
 from tests.app.api.world import API

@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 
-from app.search.options import Choice, Space, Unit
 from app.search.solve.values import Floats
-from app.search.space import space
+from app.search.space.build import space
+from app.search.space.options import Choice, Space, Unit
 from app.search.spec import SearchSpec
 from costmodels.base import CostModel, NetworkGroup
 from costmodels.network import network_cost

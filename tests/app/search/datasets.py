@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.search.data import Array, Dataset, Prepared, Shares
+from app.search.samples.dataset import Array, Dataset, Prepared, Shares
 from app.search.sources import prepare
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.search.evaluate import Setting
-from app.search.exporting import Exported, Request, export
-from app.search.passport import Format
+from app.search.evaluation.evaluate import Setting
+from app.search.exports.exporting import Exported, Request, export
+from app.search.exports.passport import Format
 from app.search.spec import Recovery, SearchSpec
 from app.search.tasks import TASKS
 from app.search.tasks.base import setting as setting_of

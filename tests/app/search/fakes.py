@@ -20,14 +20,14 @@ from app.search.events import (
     TrialStarted,
 )
 from app.search.executor import Outcome, Progress, Task
-from app.search.limits import Limits, Prices
-from app.search.price import cost_table, reachable_range, remembered
+from app.search.proposals.terrain import Terrain
 from app.search.run import Problem, run
-from app.search.space import space
+from app.search.space.build import space
+from app.search.space.limits import Limits, Prices
+from app.search.space.price import cost_table, reachable_range, remembered
 from app.search.spec import Limit, SearchSpec
-from app.search.supply import Supply
-from app.search.terrain import Terrain
 from app.search.trial import Failure, Trial
+from app.search.work.supply import Supply
 from costmodels.base import CostModel
 from costmodels.catalogue import accelerator_profile, cost_model
 from costmodels.profile import Profile, ProfileRow

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from app.search.bound import bound, gaps
-from app.search.refit import Healing, one_hot
+from app.search.proposals.refit import Healing, one_hot
 from tests.app.search.fakes import FakeExecutor, follow, problem, terrain
-from tests.app.search.test_decode import SMALL, TINY
+from tests.app.search.proposals.test_decode import SMALL, TINY
 
 
 def test_no_plan_of_a_small_space_is_below_the_bound() -> None:

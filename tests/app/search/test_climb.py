@@ -11,13 +11,13 @@ import pytest
 from app.search.errors import SearchFailed
 from app.search.events import BoundReady, SearchEnded, TrialFinished, TrialMeasured, TrialsAsked, TrialsPromoted
 from app.search.executor import Outcome, Task
-from app.search.follow import Problem
-from app.search.memory import Memory
-from app.search.propose import FIRST
+from app.search.proposals.propose import FIRST
+from app.search.proposals.rungs import losses_of
 from app.search.run import run
-from app.search.rungs import losses_of
 from app.search.spec import Budget, Limit, Recovery
+from app.search.table.memory import Memory
 from app.search.trial import Failure, Trial
+from app.search.work.follow import Problem
 from tests.app.search import fakes
 from tests.app.search.fakes import FakeExecutor, FakeStore, follow, problem
 from tests.costmodels.models import chain

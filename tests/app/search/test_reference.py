@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from app.search import reference
-from app.search.batches import Feed, Shuffled
-from app.search.data import Dataset
 from app.search.reference import digits_accuracy, digits_model, train_digits
+from app.search.samples.batches import Feed, Shuffled
+from app.search.samples.dataset import Dataset
 from app.search.sources import prepare
 from app.search.spec import Task
 from pruning.apply import RecoveryRun, prune

@@ -1,0 +1,1 @@
+"""Several devices and later prices: fleets, re-pricing, and what to expect before the start."""

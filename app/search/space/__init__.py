@@ -1,0 +1,1 @@
+"""What may be pruned and what it costs: options, prices, limits, and prices that hang together."""

@@ -1,0 +1,1 @@
+"""What options cost in quality: measured one at a time, completed, or known beforehand."""
