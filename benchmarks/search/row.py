@@ -19,7 +19,8 @@ class Row:
     """What a run found. Passes are sample-passes, tables included; on tables they are evaluations.
 
     `bands` holds by latency band `{"latency", "loss", "accuracy"}` of the plan chosen on validation: test losses and
-    accuracies, one a recovery seed. `course` holds `[passes, seconds, hypervolume on validation]` where it rose.
+    accuracies, one a recovery seed. `course` holds `[passes, seconds, hypervolume on validation, on test]` where the
+    first of the two rose.
     """
 
     problem: str
@@ -60,7 +61,7 @@ def row_of(method: str, session: Session) -> Row:
     """What a finished run is worth; plans at the bands are recovered from every recovery seed, outside the budget."""
     course = _course(session)
     final = course[-1][2] if course else 0.0
-    reached = [next((c for c in course if c[2] >= share * final), (0, 0.0, 0.0)) for share in SHARES]
+    reached = [next((c for c in course if c[2] >= share * final), (0, 0.0, 0.0, 0.0)) for share in SHARES]
     seen, told = session.volumes()
     return Row(
         problem=session.problem.name,
@@ -83,17 +84,19 @@ def row_of(method: str, session: Session) -> Row:
 
 
 def _course(session: Session) -> list[Any]:
-    """Where the hypervolume on validation rose; a point that is dominated cannot raise it."""
+    """Where the front chosen on validation grew, with its hypervolumes; a point that is dominated changes nothing."""
     course: list[Any] = []
-    front: list[tuple[float, float]] = []
+    front: list[tuple[float, float, float]] = []
+    reference, whole = session.problem.reference, session.problem.whole
     for step in session.trail:
-        at = (step.point.latency, step.point.validation)
-        if any(x <= at[0] and y <= at[1] for x, y in front):
+        at = (step.point.latency, step.point.validation, step.point.test)
+        if any(x <= at[0] and y <= at[1] for x, y, _ in front) or not isfinite(at[1]):
             continue
-        front = [(x, y) for x, y in front if x < at[0] or y < at[1]] + [at]
-        volume = round(area(front, session.problem.reference) / session.problem.whole, 6)
-        if not course or volume > course[-1][2]:
-            course.append([step.passes, round(step.wall_s, 2), volume])
+        front = [*(point for point in front if point[0] < at[0] or point[1] < at[1]), at]
+        seen = area([(latency, validation) for latency, validation, _ in front], reference) / whole
+        told = area([(latency, test) for latency, _, test in front], reference) / whole
+        if not course or seen > course[-1][2]:
+            course.append([step.passes, round(step.wall_s, 2), round(seen, 6), round(told, 6)])
     return course
 
 
