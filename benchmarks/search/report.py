@@ -144,7 +144,7 @@ def _against_uniform(ours: Rows, plain: Mapping[str, Rows], floor: float) -> Ite
 
 
 def _half(ours: Rows, rivals: Mapping[str, Rows]) -> str:
-    """On test, of fronts chosen on validation; seed by seed, for an unlucky recovery seed is unlucky for all methods."""
+    """On test, of fronts chosen on validation; seed by seed, for a recovery seed that is bad is bad for everyone."""
     best = max(rivals, key=lambda m: mean(r.hv_test for r in rivals[m]))
     goals = {row.seed: row.hv_test for row in rivals[best]}
     parts = []

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log
+from math import inf, log, sqrt
 
 from app.search.front import pareto_front
 
-_HALF_BELIEVED = 0.5  # of what an extrapolation promises: beyond the strong end losses rise faster and faster
+_BELIEVED = 1 / 3  # of what an extrapolation promises: beyond the strong end losses rise faster and faster
+_STEPS = (sqrt(2.0), 2.0)  # how much stronger than the strong end a trial may be
+_FAR = sqrt(2.0)  # how far apart in latency two points are that say how fast the loss rises
 
 
 def holes(points: Sequence[tuple[float, float]], strongest_ms: float, guess: float | None = None) -> list[float]:
-    """The middles in milliseconds of the holes in a front, the most promising first.
+    """Latencies in milliseconds at which another trial promises something, the most promising first.
 
-    What a trial in the middle promises is hypervolume: between two neighbours on the straight line that joins them, a
-    quarter of their rectangle. Left of the strong end, where the line through the last two in the logarithm of latency
-    leads: so a front that is still flat there is followed, and one that rises to a guess is not.
+    What it promises is hypervolume, up to the loss of a guess. Between two neighbours of the front it is a trial in the
+    middle on the straight line that joins them, a quarter of their rectangle; where others were tried in vain, so much
+    less. Beyond the strong end it is a trial on the line through the front there, in the logarithm of latency: so a
+    front that is still flat there is followed, and one that rises to a guess is not.
 
     Args:
         points: latency and loss of trials, on the front or not.
@@ -22,11 +25,21 @@ def holes(points: Sequence[tuple[float, float]], strongest_ms: float, guess: flo
         guess: the loss of a network that guesses; None leaves the strong end alone.
     """
     corners = [points[index] for index in pareto_front(points)]
-    found = [((b[0] - a[0]) * (a[1] - b[1]) / 4, (a[0] + b[0]) / 2) for a, b in pairwise(corners)]
-    if guess is not None and corners and corners[0][0] > strongest_ms:
-        first_ms, loss = corners[0]
-        middle_ms = (strongest_ms + first_ms) / 2
-        rise = (loss - corners[1][1]) / log(corners[1][0] / first_ms) if len(corners) > 1 else 0.0
-        promised = guess - (loss + rise * log(first_ms / middle_ms))
-        found.append((_HALF_BELIEVED * (first_ms - middle_ms) * max(promised, 0.0), middle_ms))
-    return [middle_ms for _, middle_ms in sorted(found, reverse=True)]
+    ceiling = inf if guess is None else guess
+    found = []
+    for (a_ms, a), (b_ms, b) in pairwise(corners):
+        in_vain = sum(a_ms < ms < b_ms for ms, _ in points)
+        found.append(((b_ms - a_ms) * (min(a, ceiling) - min(b, ceiling)) / 4 / (1 + in_vain), (a_ms + b_ms) / 2))
+    if guess is not None and corners:
+        found += _beyond(corners, strongest_ms, guess)
+    return [ms for _, ms in sorted(found, reverse=True)]
+
+
+def _beyond(corners: Sequence[tuple[float, float]], strongest_ms: float, guess: float) -> list[tuple[float, float]]:
+    """The better of a few steps, with what it promises; none if nothing lies beyond."""
+    first_ms, loss = corners[0]
+    far_ms, below = next((corner for corner in corners if corner[0] >= _FAR * first_ms), corners[-1])
+    rise = (loss - below) / log(far_ms / first_ms) if far_ms > first_ms else 0.0
+    steps = [first_ms / step for step in _STEPS if first_ms / step > strongest_ms]
+    promised = [(_BELIEVED * (first_ms - ms) * max(guess - loss - rise * log(first_ms / ms), 0.0), ms) for ms in steps]
+    return sorted(promised)[-1:]
