@@ -18,12 +18,16 @@ Plan = Hashable
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A plan as it came out: latency as a share of dense, loss to choose on, loss and accuracy to report."""
+    """A plan as it came out: latency as a share of dense, loss to choose on, loss and accuracy to report.
+
+    `doubt` is the standard error of the loss to choose on, over its samples.
+    """
 
     latency: float
     validation: float
     test: float
     accuracy: float = float("nan")
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

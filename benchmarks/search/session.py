@@ -108,9 +108,17 @@ class Session:
         return seen / problem.whole, told / problem.whole
 
     def best(self, band: float) -> Step | None:
-        """The step of least validation loss within a latency."""
+        """The step chosen on validation within a latency.
+
+        Of those whose loss is within a standard error of the least it is the slowest, for what is pruned less is
+        better where the samples cannot tell (a one-standard-error rule, as Breiman et al. 1984 choose trees).
+        """
         inside = [s for s in self.trail if s.point.latency <= band * (1 + 1e-9) and s.point.validation < float("inf")]
-        return min(inside, key=lambda step: step.point.validation, default=None)
+        least = min((step.point for step in inside), key=lambda point: point.validation, default=None)
+        if least is None:
+            return None
+        alike = [step for step in inside if step.point.validation <= least.validation + least.doubt]
+        return max(alike, key=lambda step: (step.point.latency, -step.point.validation))
 
 
 def _columns(points: list[Point]) -> tuple[Floats, Floats]:

@@ -147,7 +147,9 @@ class Trained:
         assert isinstance(plan, PruningPlan)
         record = self.recovered(plan, self.scale.steps, seed)
         values = [_value(record, *m) for m in (("loss", "validation"), ("loss", "test"), ("accuracy", "test"))]
-        return Point(latency=self.share(plan), validation=values[0], test=values[1], accuracy=values[2]), record["s"]
+        doubt = next((m["standard_error"] for m in record["measurements"] if _is(m, "loss", "validation")), 0.0)
+        share = self.share(plan)
+        return Point(latency=share, validation=values[0], test=values[1], accuracy=values[2], doubt=doubt), record["s"]
 
     def recovered(self, plan: PruningPlan, steps: int, seed: int) -> Record:
         """What `evaluate` measured, as JSON, from disk if it is there."""
@@ -209,9 +211,13 @@ def _depth(patterns: Mapping[str, Any]) -> float:
 
 
 def _value(record: Record, metric: str, split: str) -> float:
-    found = [m["value"] for m in record["measurements"] if m["metric"] == metric and m["split"] == split]
+    found = [m["value"] for m in record["measurements"] if _is(m, metric, split)]
     worst = 0.0 if metric == "accuracy" else float("inf")
     return found[0] if found and np.isfinite(found[0]) else worst
+
+
+def _is(measurement: Record, metric: str, split: str) -> bool:
+    return bool(measurement["metric"] == metric and measurement["split"] == split)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from app.search.front import pareto_front
 
 _BELIEVED = 1 / 3  # of what an extrapolation promises: beyond the strong end losses rise faster and faster
 _STEPS = (sqrt(2.0), 2.0)  # how much stronger than the strong end a trial may be
+_NEAR = 1 / 8  # of a hole: who was tried so close to its middle was tried there
 _FAR = sqrt(2.0)  # how far apart in latency two points are that say how fast the loss rises
 
 
@@ -28,8 +29,9 @@ def holes(points: Sequence[tuple[float, float]], strongest_ms: float, guess: flo
     ceiling = inf if guess is None else guess
     found = []
     for (a_ms, a), (b_ms, b) in pairwise(corners):
-        in_vain = sum(a_ms < ms < b_ms for ms, _ in points)
-        found.append(((b_ms - a_ms) * (min(a, ceiling) - min(b, ceiling)) / 4 / (1 + in_vain), (a_ms + b_ms) / 2))
+        middle_ms, wide_ms = (a_ms + b_ms) / 2, b_ms - a_ms
+        in_vain = sum(abs(ms - middle_ms) < _NEAR * wide_ms for ms, _ in points)
+        found.append((wide_ms * (min(a, ceiling) - min(b, ceiling)) / 4 / (1 + in_vain), middle_ms))
     if guess is not None and corners:
         found += _beyond(corners, strongest_ms, guess)
     return [ms for _, ms in sorted(found, reverse=True)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.search.front import hypervolume
 from benchmarks.search.methods import METHODS
-from benchmarks.search.problem import area
+from benchmarks.search.problem import Point, area
 from benchmarks.search.report import pairs, report
 from benchmarks.search.row import append, read, row_of
 from benchmarks.search.session import Session, Spent
@@ -77,6 +77,15 @@ def test_nobody_spends_more_than_the_budget_or_beats_the_exact_front(method: str
 def test_a_drawn_method_repeats_itself_and_another_seed_does_not() -> None:
     first, again, other = (run("random", 12, seed) for seed in (0, 0, 1))
     assert [s.plan for s in first.trail] == [s.plan for s in again.trail] != [s.plan for s in other.trail]
+
+
+def test_where_the_samples_cannot_tell_the_slower_plan_is_chosen() -> None:
+    session = Session(problem(), 100, 0)
+    for latency, loss in ((0.2, 1.0), (0.3, 0.51), (0.4, 0.5), (0.45, 0.52), (0.5, 0.56), (0.7, 0.1)):
+        point = Point(latency=latency, validation=loss, test=0.0, doubt=0.03)
+        session.record(str(latency), point)
+    chosen = {band: session.best(band) for band in (0.1, 0.25, 0.4, 0.45, 0.6, 0.7)}
+    assert [step and step.plan for step in chosen.values()] == [None, "0.2", "0.4", "0.45", "0.45", "0.7"]
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:

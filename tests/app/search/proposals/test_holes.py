@@ -23,8 +23,9 @@ def test_the_order_is_that_of_the_hypervolume_of_a_trial_on_the_line() -> None:
 
 
 def test_where_others_were_tried_in_vain_less_is_promised() -> None:
-    assert holes([*FRONT, (3.0, 1.5)], 1.0) == [4.0, 1.5, 6.5], "a half of 0.5, a tie"
-    assert holes([*FRONT, (3.0, 1.5), (4.0, 1.2)], 1.0) == [1.5, 4.0, 6.5]
+    assert holes([*FRONT, (4.2, 1.5)], 1.0) == [4.0, 1.5, 6.5], "a half of 0.5, a tie"
+    assert holes([*FRONT, (4.2, 1.5), (4.0, 1.2)], 1.0) == [1.5, 4.0, 6.5]
+    assert holes([*FRONT, (3.0, 1.5), (5.0, 1.2)], 1.0) == [4.0, 1.5, 6.5], "not in the middle"
 
 
 def test_what_lies_above_a_guess_counts_for_nothing() -> None:
