@@ -28,6 +28,7 @@ from pruning.importance import channel_norms, widened
 from pruning.layers import ChannelGroup, LayerSpec, ModelSpec
 from pruning.masked import find_tensor
 from pruning.masks import Sparse
+from pruning.oneshot import SOLVERS, check_solver
 from pruning.patterns import NM, Channel, Kernel, Pattern, Unstructured, kept_count
 from pruning.plan import PruningPlan
 from pruning.pruners import make
@@ -85,12 +86,16 @@ def allocate(
     Raises:
         PlanError: nothing to prune, more asked for than the policy allows, or a pruner that does not fit.
     """
-    make(pruner, allocation.pattern, settings or {})
+    if pruner not in SOLVERS:
+        make(pruner, allocation.pattern, settings or {})
     patterns: dict[str, Pattern] = {}
     for layer, sparsity in sparsities(net, spec, allocation).items():
         pattern = allocation.pattern
         patterns[layer] = pattern if isinstance(pattern, NM) else replace(pattern, sparsity=sparsity)
-    return PruningPlan(pruner=pruner, settings=dict(settings or {}), patterns=patterns)
+    plan = PruningPlan(pruner=pruner, settings=dict(settings or {}), patterns=patterns)
+    if pruner in SOLVERS:
+        check_solver(spec, plan)
+    return plan
 
 
 @torch.no_grad()

@@ -188,3 +188,12 @@ def test_what_cannot_be_spread_is_refused() -> None:
         Policy(most=1.0)
     with pytest.raises(PlanError, match="no pruner"):
         allocate(net, spec, Allocation(pattern=Unstructured(0.5)), "lottery")
+
+
+def test_layer_solvers_are_served_too_and_refused_what_they_cannot_do() -> None:
+    net, spec = layers({})
+    asked = Allocation(pattern=Unstructured(0.5), policy=OPEN)
+    solved, masked = (allocate(net, spec, asked, pruner) for pruner in ("sparsegpt", "magnitude"))
+    assert solved.pruner == "sparsegpt" and solved.patterns == masked.patterns
+    with pytest.raises(PlanError, match="layer solvers choose single weights"):
+        allocate(small(), SPEC, Allocation(pattern=Channel(0.5), policy=OPEN), "sparsegpt")
