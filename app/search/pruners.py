@@ -49,8 +49,9 @@ def cannot_serve(pruners: Iterable[PrunerName], patterns: Iterable[PatternKind])
     refused = [kind for kind in patterns if all(kind in REFUSES.get(pruner, ()) for pruner in among)]
     if not refused:
         return ""
+    verb = "does" if len(among) == 1 else "do"
     return (
-        f"{' and '.join(map(repr, among))} does not serve {' and '.join(refused)} patterns: leave them out of the "
+        f"{' and '.join(map(repr, among))} {verb} not serve {' and '.join(refused)} patterns: leave them out of the "
         "search's patterns, or add a pruner that does, such as 'magnitude'"
     )
 

@@ -95,7 +95,8 @@ class _Batch:
         self._filled: dict[str, int] = {}
         self._losses = final_losses(history, terrain.spec)
         self._guess = guess(terrain.spec, [trial for trial in history if trial.role != "searched"])
-        self._complete = [trial for trial in history if trial.state == "complete" and trial.role == "searched"]
+        complete = [trial for trial in history if trial.state == "complete" and trial.role == "searched"]
+        self._judged = [trial for trial in complete if trial.number in self._losses]
         objectives = 1 + len(terrain.spec.profiles)
         self._sampling = Sampling(terrain.spec, self._space, max(2, _population(terrain.spec)), objectives)
         for trial in history:
@@ -160,7 +161,7 @@ class _Batch:
         """
         band, pruners = self._band(at), pruners_of(self._terrain.spec)
         given = neutral(self._terrain, device=at.device, band=band, pruner=pruners[int(golden(at.turn) * len(pruners))])
-        if at.fills and self._complete:
+        if at.fills and self._judged:
             near = self._nearest(at.device, band)
             return {**given, **{name: value for name, value in near.items() if name in given and name not in _FIXED}}
         if at.source == "uniform" or "pruner" not in given:
@@ -182,11 +183,9 @@ class _Batch:
         return self._hole(at.device, usual) if at.fills else usual
 
     def _hole(self, device: str, usual: float) -> float:
-        """The middle of the widest hole in the device's front that nobody of this batch fills; else the usual band."""
+        """The most promising place of the device's front where nobody of this batch goes; else the usual band."""
         strongest_ms, mildest_ms = self._terrain.band_ms(device)
-        rows = [trial for trial in self._complete if trial.number in self._losses]
-        points = [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in rows]
-        found = holes(points, strongest_ms, self._guess)
+        found = holes(self._points(device), strongest_ms, self._guess)
         filled = self._filled.get(device, 0)
         self._filled[device] = filled + 1
         if filled >= len(found) or mildest_ms <= strongest_ms:
@@ -195,14 +194,14 @@ class _Batch:
 
     def _nearest(self, device: str, band: float) -> dict[str, Any]:
         """How the trial on the front that is nearest in latency was pruned."""
-        rows = [t for t in self._complete if t.number in self._losses]
-        if not rows:
-            return {}
-        points = [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in rows]
-        target_ms = self._terrain.target_ms(device, band)
-        nearest = rows[min(pareto_front(points), key=lambda i: (abs(points[i][0] - target_ms), i))]
+        points, target_ms = self._points(device), self._terrain.target_ms(device, band)
+        nearest = self._judged[min(pareto_front(points), key=lambda i: (abs(points[i][0] - target_ms), i))]
         varied: dict[str, Any] = {name: x for name, x in nearest.coordinates.items() if name in self._terrain.spec.vary}
         return {"pruner": nearest.plan.pruner, **nearest.plan.settings, **varied}
+
+    def _points(self, device: str) -> list[tuple[float, float]]:
+        """Latency there and loss of every trial that has one."""
+        return [(trial.cost(device).latency_ms, self._losses[trial.number]) for trial in self._judged]
 
     def _told(self, trial: Trial) -> Told:
         shares = tuple(self._terrain.share(trial.cost(profile)) for profile in self._terrain.spec.profiles)

@@ -1,9 +1,9 @@
 """Where each trial looks: device, latency band and source by its number alone, so that all get their share.
 
 A sampler left to choose its band crowds the end where it won first. So bands follow low-discrepancy sequences: after
-any number of trials every device and every stretch of latency had its share; only some later ones go to the widest hole
-of the front as it is. The place of a trial depends on nothing that comes later; a search that is extended begins with
-the trials of one that is not.
+any number of trials every device and every stretch of latency had its share; only some later ones go where the front as
+it is promises most. The place of a trial depends on nothing that comes later; a search that is extended begins with the
+trials of one that is not.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Place:
     device: str
     band: float
     target: float | None = None  # a share of dense latency that was asked for, in the band's place
-    fills: bool = False  # rather than the band, the widest hole that the front has there
+    fills: bool = False  # rather than the band, where the front there promises most (see `holes`)
 
 
 def place(spec: SearchSpec, index: int, remembered: int = 0) -> Place:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from app.search.errors import DatasetError, SearchFailed
@@ -29,6 +29,7 @@ from pruning.layers import ModelSpec
 from pruning.patterns import NM, Channel, Unstructured
 from pruning.plan import Int8, PruningPlan
 from tests.app.search.datasets import quiet
+from tests.app.search.digits_trial import Net
 
 torch.set_num_threads(1)
 DENSE = PruningPlan(pruner="magnitude")
@@ -38,21 +39,6 @@ MIXED = PruningPlan(
     patterns={"stem": Channel(0.5), "body": NM(keep=2, group=4), "head": Unstructured(0.5)},
 )
 SPEC = SearchSpec(model="m", dataset="d", profiles=("p",), recovery=Recovery(steps=6, batch=32))
-
-
-class Net(nn.Module):
-    """`b x 1 x 8 x 8` to ten logits; the channels of the stem can go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 8, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(8)
-        self.body = nn.Conv2d(8, 8, 3, stride=2, padding=1)
-        self.head = nn.Linear(8, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.body(torch.relu(self.norm(self.stem(x)))))
-        return self.head(x.mean((2, 3)))
 
 
 @dataclass
