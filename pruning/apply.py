@@ -81,17 +81,17 @@ class Pruning:
         if not self._unsolved:
             self._attach()
 
-    def solve(self, batches: Iterable[Batch]) -> Iterator[SolvedLayer]:
+    def solve(self, batches: Iterable[Batch], *, abreast: bool = True) -> Iterator[SolvedLayer]:
         """Let the plan's layer solver prune, a layer at a time, then lock its zeros; nothing for other pruners.
 
-        `batches` must be iterable more than once; their targets are not used.
+        `batches` must be iterable more than once; their targets are not used. `abreast`: see `solve_layers`.
 
         Raises:
             CalibrationError: batches that give no usable statistics; the message names the layer.
             PlanError: a layer that the solver cannot do.
         """
         if self._unsolved:
-            for layer in solve_layers(self.net, self.spec, self.plan, batches):
+            for layer in solve_layers(self.net, self.spec, self.plan, batches, abreast=abreast):
                 self._solved.append(layer)
                 yield layer
             self._attach()

@@ -1,4 +1,4 @@
-"""What the layers of a net see: one pass over calibration batches, and per layer H = 2 X Xᵀ.
+"""What the layers of a net see on calibration batches: per layer H = 2 X Xᵀ.
 
 X has one column per place where the weight is applied: a sample's token for a linear layer, an output position
 for a convolution, whose input is unfolded in the order of `weight.flatten(1)` (input channel, then kernel
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pruning.errors import CalibrationError
+from pruning.graphnet import GraphNet
 from pruning.masked import find_tensor
 from pruning.recover import Batch
 
@@ -28,6 +29,7 @@ _READERS = frozenset(
     | {_ATEN.conv1d.default, _ATEN.conv1d.padding, _ATEN.conv2d.default, _ATEN.conv2d.padding}
 )
 _ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_NO_BATCHES = "there are no batches to calibrate on: give at least one"
 _CHUNK = 1 << 24  # elements of X at once: 128 MiB
 
 
@@ -104,8 +106,38 @@ def collect(
             net(*inputs) if isinstance(inputs, tuple) else net(inputs)
             count += 1
     if not count:
-        raise CalibrationError("there are no batches to calibrate on: give at least one")
+        raise CalibrationError(_NO_BATCHES)
     return {name: found.statistics(name) for name, found in sums.items()}
+
+
+def in_one_pass(
+    net: GraphNet, parameters: Iterable[str], batches: Iterable[Batch]
+) -> Iterator[tuple[str, LayerStatistics]]:
+    """The statistics of one weight after another, each on the net as the caller has made it by then.
+
+    All batches go through the graph in step and stop where a named weight is read; what the caller makes of it there
+    is what they go on with. So it is one pass in all, and finds what a pass of `collect` for every weight would find.
+    Memory is that of all batches' activations. For weights that are read once; in the order of their readings.
+
+    Raises:
+        CalibrationError: as `collect`.
+    """
+    waiting = {id(find_tensor(net, name)): name for name in parameters}
+    passes = [inputs if isinstance(inputs, tuple) else (inputs,) for inputs, _ in batches]
+    if not passes:
+        raise CalibrationError(_NO_BATCHES)
+    with _evaluating(net):
+        for call, abreast in net.abreast(passes):
+            if call.function not in _READERS:
+                continue
+            seen = [dict(zip(_ARGUMENTS, call.arguments(values, False), strict=False)) for values in abreast]
+            if name := waiting.pop(id(seen[0]["weight"]), ""):
+                found = _Sums(seen[0]["weight"], hessian=True)
+                for arguments in seen:
+                    found.add(arguments)
+                yield name, found.statistics(name)
+    for name in waiting.values():
+        raise CalibrationError(_unread(name))
 
 
 class _Sums:
@@ -127,10 +159,7 @@ class _Sums:
     def statistics(self, name: str) -> LayerStatistics:
         """What has been taken in."""
         if self.total is None:
-            raise CalibrationError(
-                f"no convolution or linear read {name[:80]!r} during calibration: leave this layer dense, and bake "
-                "a parametrised weight first"
-            )
+            raise CalibrationError(_unread(name))
         if not torch.isfinite(self.total).all():
             raise CalibrationError(f"the inputs of {name[:80]!r} are NaN or infinite: check the calibration batches")
         if not self.hessian:
@@ -196,6 +225,13 @@ def _around(arguments: Mapping[str, Any], rank: int) -> Sequence[int | None]:
 def _sizes(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     listed = (value,) if isinstance(value, int) else tuple(value)
     return listed * rank if len(listed) == 1 else listed
+
+
+def _unread(name: str) -> str:
+    return (
+        f"no convolution or linear read {name[:80]!r} during calibration: leave this layer dense, and bake a "
+        "parametrised weight first"
+    )
 
 
 @contextmanager

@@ -75,13 +75,18 @@ class Call:
     target: int
     frees: tuple[int, ...] = ()  # values that nobody reads afterwards
 
-    def run(self, values: list[Any], training: bool) -> Any:
-        """The node's result, from the values made so far; an error carries a note of the place."""
+    def arguments(self, values: list[Any], training: bool) -> list[Any]:
+        """The positional arguments, from the values made so far."""
         args = list(self.args[training])
         for position, slot in self.slots:
             args[position] = values[slot]
         for position, template in self.nested:
             args[position] = _fill(template, values)
+        return args
+
+    def run(self, values: list[Any], training: bool) -> Any:
+        """The node's result, from the values made so far; an error carries a note of the place."""
+        args = self.arguments(values, training)
         try:
             if self.kwargs:
                 return self.function(*args, **{k: _fill(v, values) for k, v in self.kwargs.items()})

@@ -5,7 +5,7 @@ Parameters are registered flat under their identifiers (`p12`): optimisers, para
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pruning.batch import free_batch
-from pruning.calls import DTYPES, compile_document
+from pruning.calls import DTYPES, Call, compile_document
 from pruning.errors import IntakeError, PruningError
 from pruning.intake.document import GraphDocument, Node, Parameter
 from pruning.intake.reader import read_document
@@ -70,25 +70,46 @@ class GraphNet(nn.Module):
 
     def watch(self, inputs: tuple[Tensor, ...], see: See | None = None) -> tuple[Any, ...]:
         """Run, showing each node's result (a sequence if it has several outputs) to `see` as it is made."""
-        program, document, training = self._program, self._program.document, self.training
+        values = self._begun(inputs)
+        for call in self._program.calls:
+            self._run(call, values, see)
+        return tuple(values[slot] for slot in self._program.outputs)
+
+    def abreast(self, batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Call, list[list[Any]]]]:
+        """Run several batches in step: before each call, it and the values made so far for every batch.
+
+        Whoever iterates may change parameters in place before he goes on. Records no gradients; takes the memory of
+        all batches at once.
+        """
+        abreast = [self._begun(inputs) for inputs in batches]
+        for call in self._program.calls:
+            yield call, abreast
+            with torch.no_grad():
+                for values in abreast:
+                    self._run(call, values)
+
+    def _begun(self, inputs: tuple[Tensor, ...]) -> list[Any]:
+        """The values of a pass before its first call."""
+        program, document = self._program, self._program.document
         if len(inputs) != len(document.inputs):
             names = ", ".join(value.name[:40] for value in document.inputs)
             raise PruningError(f"the model takes {len(document.inputs)} inputs ({names}), not {len(inputs)}")
         # each parameter is read once a pass: a parametrised one is computed by the reading
         parameters = [getattr(self, entry.id) for entry in document.parameters]
         values: list[Any] = [*inputs, *parameters, inputs[0].device]
-        values += [None] * (program.slots - len(values))
-        for call in program.calls:
-            result = call.run(values, training)
-            if see is not None:
-                see(call.node, result)
-            if call.sequence:
-                values[call.target : call.target + call.node.outputs] = result
-            else:
-                values[call.target] = result
-            for slot in call.frees:
-                values[slot] = None
-        return tuple(values[slot] for slot in program.outputs)
+        return values + [None] * (program.slots - len(values))
+
+    def _run(self, call: Call, values: list[Any], see: See | None = None) -> None:
+        """Put a call's result among the values; those that nobody reads any more leave."""
+        result = call.run(values, self.training)
+        if see is not None:
+            see(call.node, result)
+        if call.sequence:
+            values[call.target : call.target + call.node.outputs] = result
+        else:
+            values[call.target] = result
+        for slot in call.frees:
+            values[slot] = None
 
 
 def load(folder: Path) -> GraphNet:

@@ -108,7 +108,7 @@ def build_problem(search: SearchRecord, parts: Parts, blobs: ArtefactStore, cach
         pinned = parts.calibrations.get(record.id)
         fitted[record.id] = Calibrated(raw, Calibration.from_json(dict(pinned.document))) if pinned else raw
     files = {kind: str(blobs.local_path(_there(digest), cache)) for kind, digest in digests.items()}
-    supply = Supply.of(samples, Path(files["graph"]))
+    supply = Supply.of(samples, Path(files["graph"]), model)
     return Problem(spec=spec, model=model, cost_models=fitted, files=files, key=search.id, supply=supply)
 
 

@@ -32,6 +32,7 @@ PrunerName = Literal[
 ]
 SOLVERS: frozenset[PrunerName] = frozenset({"wanda", "sparsegpt", "obc"})
 SOLVED_OPS = frozenset({"conv1d", "conv2d", "linear"})  # layers whose weights' columns are their inputs
+SOLVED_ABREAST = 512  # calibration samples that go through a net together to be solved on; of more, a pass a layer
 OBC_LIMIT = 10**12  # rows x columns³
 MUCH_KEPT = 1 / 3
 _FOR_MUCH_KEPT: tuple[PrunerName, ...] = ("obc", "sparsegpt", "magnitude")

@@ -81,8 +81,8 @@ class Trained:
         return self.passes(self.scale.steps) + self.solving(plan)
 
     def solving(self, plan: PruningPlan) -> int:
-        """Sample-passes of a layer solver: the calibration samples once a pruned layer."""
-        return self.calibration * len(plan.patterns) if plan.pruner in SOLVERS else 0
+        """Sample-passes of a layer solver: the calibration samples once."""
+        return self.calibration if plan.pruner in SOLVERS and plan.patterns else 0
 
     @cached_property
     def reference(self) -> tuple[float, float]:

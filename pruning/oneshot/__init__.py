@@ -5,9 +5,10 @@
 
 `pruning.apply` is the front door to it, with a copy, recovery under the zeros it makes, and a checked report.
 
-Each layer is calibrated on the net as it is by then, so later layers answer for what earlier ones changed; that
-takes one pass over the batches per pruned layer. A solver is a pure function of weight, statistics, pattern and
-settings; a new one adds its file and its line here.
+Each layer is calibrated on the net as it is by then, so later layers answer for what earlier ones changed. A graph is
+walked once, with all batches in step, as SparseGPT's authors walk from block to block; that holds all activations at
+once. Any other module, and a graph that reads a pruned weight twice, takes one pass a pruned layer. A solver is a pure
+function of weight, statistics, pattern and settings; a new one adds its file and its line here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,8 +18,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pruning.calibrate import LayerStatistics, collect
+from pruning.calibrate import LayerStatistics, collect, in_one_pass
 from pruning.errors import PlanError, PruningError
+from pruning.graphnet import GraphNet
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.masked import find_tensor
 from pruning.oneshot import obc, refit, sparsegpt, wanda
@@ -60,10 +62,13 @@ class SolvedLayer:
     samples: int
 
 
-def solve_layers(net: nn.Module, spec: ModelSpec, plan: PruningPlan, batches: Iterable[Batch]) -> Iterator[SolvedLayer]:
+def solve_layers(
+    net: nn.Module, spec: ModelSpec, plan: PruningPlan, batches: Iterable[Batch], *, abreast: bool = True
+) -> Iterator[SolvedLayer]:
     """Prune `net` itself, a layer at a time in the specification's order. Batch norm is left alone.
 
-    `batches` must be iterable more than once; their targets are not used.
+    `batches` must be iterable more than once; their targets are not used. `abreast=False` takes a pass a layer in any
+    case, and the memory of one batch.
 
     Raises:
         PlanError: a plan that does not fit the model, or asks a solver for what it cannot do.
@@ -71,9 +76,12 @@ def solve_layers(net: nn.Module, spec: ModelSpec, plan: PruningPlan, batches: It
     """
     settings, work = check_solver(spec, plan)
     solve, _ = SOLVERS[plan.pruner]
-    for layer, pattern in work:
-        weight = find_tensor(net, layer.parameter)
-        statistics = collect(net, [layer.parameter], batches)[layer.parameter]
+    by_parameter = {layer.parameter: (layer, pattern) for layer, pattern in work}
+    once = abreast and isinstance(net, GraphNet) and all(layer.calls == 1 for layer, _ in work)
+    seen = in_one_pass(net, by_parameter, batches) if once and work else _a_pass_each(net, by_parameter, batches)
+    for parameter, statistics in seen:
+        layer, pattern = by_parameter[parameter]
+        weight = find_tensor(net, parameter)
         try:
             solved = solve(weight, statistics, pattern, settings)
             if settings.refit:
@@ -91,6 +99,13 @@ def solve_layers(net: nn.Module, spec: ModelSpec, plan: PruningPlan, batches: It
         with torch.no_grad():
             weight.copy_(solved)
         yield record
+
+
+def _a_pass_each(
+    net: nn.Module, parameters: Iterable[str], batches: Iterable[Batch]
+) -> Iterator[tuple[str, LayerStatistics]]:
+    for parameter in parameters:
+        yield parameter, collect(net, [parameter], batches)[parameter]
 
 
 def check_solver(spec: ModelSpec, plan: PruningPlan) -> tuple[SolverSettings, list[tuple[LayerSpec, LayerPattern]]]:

@@ -18,7 +18,7 @@ from pruning.oneshot.settings import SolverSettings
 from pruning.patterns import NM, Unstructured, kept_count
 
 PAPER = "Frantar, Singh, Alistarh 2022, arXiv 2208.11580"
-COST = "a pass over the calibration data a layer, and rows x columns³"
+COST = "a pass over the calibration data, and rows x columns³"
 LIMIT = 10**12  # rows x columns³ that is still a small layer
 _CHUNK = 1 << 23  # elements of the rows' inverses at once: 64 MiB
 

@@ -23,7 +23,7 @@ from pruning.oneshot.settings import SolverSettings
 from pruning.patterns import NM, Unstructured
 
 PAPER = "Frantar & Alistarh 2023, arXiv 2301.00774"
-COST = "a pass over the calibration data a layer, and columns² x (rows + columns)"
+COST = "a pass over the calibration data, and columns² x (rows + columns)"
 
 
 @dataclass(frozen=True, kw_only=True)

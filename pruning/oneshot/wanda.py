@@ -15,7 +15,7 @@ from pruning.oneshot.settings import SolverSettings
 from pruning.patterns import NM, Unstructured, kept_count
 
 PAPER = "Sun et al. 2023, arXiv 2306.11695"
-COST = "a pass over the calibration data a layer, and one sort a row"
+COST = "a pass over the calibration data, and one sort a row"
 
 
 @torch.no_grad()

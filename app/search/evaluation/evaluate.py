@@ -17,6 +17,7 @@ from app.search.errors import SearchFailed
 from app.search.evaluation.recovering import recovery_config
 from app.search.judging import Judge, judge_of
 from app.search.judging.fit import Taken, taken
+from app.search.pruners import SOLVED_ABREAST
 from app.search.samples.batches import Batch, Feed
 from app.search.samples.dataset import Dataset
 from app.search.samples.prefetch import Prefetched
@@ -141,9 +142,10 @@ def evaluate(setting: Setting, assignment: Assignment, report: Report) -> Evalua
 def _pruned(setting: Setting, assignment: Assignment, passes: Passes, report: Report) -> Pruned:
     spec = setting.spec
     run = Pruning(setting.net, setting.model, assignment.plan, assignment.seed)
-    calibration = setting.feed("calibration", spec.calibration_samples).in_order(_CALIBRATION_BATCH)
+    feed = setting.feed("calibration", spec.calibration_samples)
+    calibration = passes.of(feed.in_order(_CALIBRATION_BATCH))
     solved = 0.0  # of the progress
-    for number, layer in enumerate(run.solve(passes.of(calibration)), start=1):
+    for number, layer in enumerate(run.solve(calibration, abreast=len(feed) <= SOLVED_ABREAST), start=1):
         solved = _SOLVING * number / max(1, len(assignment.plan.patterns))
         report(solved, f"solved layer {layer.name}")
     config = recovery_config(

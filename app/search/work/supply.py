@@ -1,15 +1,17 @@
 """What a run will take, before it: the sample passes that `evaluate` counts, exactly where sizes are known, never less.
 
-Calibration samples go once through the net for every layer that a solver prunes; recovery forwards and backwards its
-batches; batch-norm statistics are taken anew from a few. What is measured afterwards is not counted here.
+Calibration samples go once through the net for a layer solver; once for every pruned layer where they are many, or
+where a pruned weight is read twice. Recovery forwards and backwards its batches; batch-norm statistics are taken anew
+from a few. What is measured afterwards is not counted here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.search.pruners import SOLVERS
+from app.search.pruners import SOLVED_ABREAST, SOLVERS
 from app.search.spec import Recovery, SearchSpec
+from pruning.layers import ModelSpec
 from pruning.patterns import Dense
 from pruning.plan import PruningPlan
 
@@ -20,18 +22,21 @@ _NORMALISED = b"aten.batch_norm"
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:
-    """What runs are fed: samples by split, as far as that is known, and whether the model has batch-norm statistics.
+    """What runs are fed: samples by split, as far as that is known; and what of the model decides how often.
 
-    What is not known counts as the most that it can be: whole batches, and all calibration samples asked for.
+    `statistics`: whether it has batch-norm statistics; `read_once`: the layers whose weights a pass reads once. What is
+    not known counts as the most that it can be: whole batches, all calibration samples asked for, a pass a layer.
     """
 
     samples: Mapping[str, int] = field(default_factory=dict)
     statistics: bool = True
+    read_once: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, samples: Mapping[str, int], graph: Path) -> "Supply":
-        """Of a dataset with these splits and the graph in a file."""
-        return cls(samples=dict(samples), statistics=_NORMALISED in graph.read_bytes())
+    def of(cls, samples: Mapping[str, int], graph: Path, model: ModelSpec) -> "Supply":
+        """Of a dataset with these splits, the graph in a file and its layers."""
+        once = frozenset(layer.name for layer in model.layers if layer.calls == 1)
+        return cls(samples=dict(samples), statistics=_NORMALISED in graph.read_bytes(), read_once=once)
 
     @property
     def measured(self) -> int:
@@ -48,8 +53,11 @@ class Supply:
     def _solved(self, spec: SearchSpec, plan: PruningPlan) -> int:
         if plan.pruner not in SOLVERS:
             return 0
-        layers = sum(not isinstance(pattern, Dense) for pattern in plan.patterns.values())
-        return layers * min(spec.calibration_samples, self.samples.get("calibration", spec.calibration_samples))
+        samples = min(spec.calibration_samples, self.samples.get("calibration", spec.calibration_samples))
+        layers = {name for name, pattern in plan.patterns.items() if not isinstance(pattern, Dense)}
+        if samples <= SOLVED_ABREAST and layers <= self.read_once:
+            return samples if layers else 0
+        return samples * len(layers)
 
     def _taken(self, recovery: Recovery) -> int:
         """For batch-norm statistics: whole batches of the calibration split."""

@@ -41,7 +41,7 @@ def searched(session: Session, **changes: Any) -> None:
     session.pay(int(document["sample_passes"]))
     session.table_passes += int(document["sample_passes"])
     lowest = problem.passes(spec.rungs[0] if spec.rungs else spec.recovery.steps)
-    dearest = problem.calibration * len(problem.world.model.layers) if SOLVERS & {*spec.pruners} else 0
+    dearest = problem.calibration if SOLVERS & {*spec.pruners} else 0
     spec = replace(spec, trials=max(1, session.left // lowest), targets=problem.bands)
     with TemporaryDirectory(prefix="espalier-") as folder:
         executor = InlineExecutor(Path(folder), tasks={"trial": _task(problem, session)})

@@ -1,23 +1,29 @@
 """The front of the layer solvers: whole nets, sequential, verified; and the order of the methods."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pruning.apply import Pruned, prune
-from pruning.calibrate import collect
+from pruning.calibrate import collect, in_one_pass
 from pruning.errors import CalibrationError, PlanError
+from pruning.graphnet import GraphNet
 from pruning.layers import ModelSpec
-from pruning.oneshot import SOLVERS, solve_layers
+from pruning.oneshot import OPS, SOLVERS, solve_layers
 from pruning.oneshot.refit import least_squares
 from pruning.patterns import NM, Block, Channel, Dense, Kernel, Pattern, Unstructured, kept_count
 from pruning.plan import PruningPlan
+from pruning.trace import trace
 from tests.pruning.graphs import load_net
 from tests.pruning.layers_seen import inputs, output_error, seen, weights
+from tests.pruning.random_graphs import random_nets
 from tests.pruning.small import SPEC, data, small
 
 PATTERNS: dict[str, Pattern] = {"stem": Unstructured(0.4), "body": NM(keep=1, group=4), "head": Unstructured(0.75)}
@@ -142,3 +148,69 @@ def test_batches_that_run_out_are_noticed() -> None:
 
     with pytest.raises(CalibrationError, match="no batches"):
         prune(small(), SPEC, plan("wanda"), calibration=once())
+
+
+class Counted:
+    """Batches that count how often they were gone through."""
+
+    def __init__(self, batches: list[tuple[Tensor, Tensor]]) -> None:
+        self.batches, self.times = batches, 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.times += 1
+        return iter(self.batches)
+
+
+def zeros_everywhere(spec: ModelSpec, pruner: str) -> PruningPlan:
+    layers = [layer for layer in spec.layers if layer.op in OPS]
+    return PruningPlan(pruner=pruner, patterns={layer.name: Unstructured(0.5) for layer in layers})
+
+
+@given(net=random_nets(), pruner=st.sampled_from(sorted(SOLVERS)), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_a_graph_walked_once_is_solved_as_in_a_pass_a_layer(net: GraphNet, pruner: str, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shape = [size for size in net.document.inputs[0].shape if size is not None]
+    batches = Counted([(torch.randn(n, *shape, generator=generator).double(), torch.zeros(n)) for n in (3, 4, 1)])
+    spec, slow = trace(net), deepcopy(net)
+    asked = zeros_everywhere(spec, pruner)
+    expected = list(solve_layers(slow, spec, asked, batches, abreast=False))
+    assert batches.times == len(asked.patterns)
+    batches.times = 0
+    assert list(solve_layers(net, spec, asked, batches)) == expected
+    again = any(spec.layer(name).calls > 1 for name in asked.patterns)
+    assert batches.times == (len(asked.patterns) if again else 1)
+    for (name, fast), oracle in zip(net.named_parameters(), slow.parameters(), strict=True):
+        assert torch.equal(fast, oracle), name
+
+
+def test_a_weight_read_twice_takes_a_pass_a_layer(tmp_path: Path) -> None:
+    net = load_net(Twice(), (torch.randn(2, 4),), tmp_path)
+    spec = trace(net)
+    assert [layer.calls for layer in spec.layers] == [2, 1]
+    batches = Counted([(torch.randn(9, 4), torch.zeros(9))])
+    solved = list(solve_layers(net, spec, zeros_everywhere(spec, "sparsegpt"), batches))
+    assert batches.times == 2 and [layer.samples for layer in solved] == [18, 9]
+
+
+class Twice(nn.Module):
+    """One linear layer used twice, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(torch.relu(self.body(torch.relu(self.body(x)))))
+        return found
+
+
+def test_a_graph_without_batches_or_readers_is_refused(tmp_path: Path) -> None:
+    net = load_net(Twice(), (torch.randn(2, 4),), tmp_path)
+    spec = trace(net)
+    with pytest.raises(CalibrationError, match="no batches"):
+        list(solve_layers(net, spec, PruningPlan(pruner="wanda", patterns={"head": Unstructured(0.5)}), []))
+    bias = next(p.id for p in net.document.parameters if p.name == "head.bias")
+    with pytest.raises(CalibrationError, match=f"no convolution or linear read '{bias}'"):
+        list(in_one_pass(net, [bias], [(torch.randn(2, 4), None)]))
+    assert not net.training

@@ -63,7 +63,7 @@ class World:
         """As a coordinator knows it, from meta data and the graph's file."""
         dataset = Dataset(Path(self.data))
         splits = {name: len(dataset.numbers(name)) for name in ("calibration", "train", "validation", "test")}
-        return Supply.of(splits, Path(self.files["graph"]))
+        return Supply.of(splits, Path(self.files["graph"]), self.model)
 
     def counted(self, spec: SearchSpec, plan: PruningPlan, steps: int) -> int:
         """What a run counts."""
