@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from app.search.pruners import PatternKind, PrunerName, cannot_serve
+from app.search.pruners import RECONSTRUCT, PatternKind, PrunerName, cannot_serve
 from app.search.spec_parts import (
     Budget,
     Limit,
@@ -69,7 +69,7 @@ class SearchSpec:
     seed: int = 0
     recovery: Recovery = field(default_factory=Recovery)
     calibration_samples: int = 256
-    error_table: ErrorTable = "oneshot"  # how options are scored; see `app.search.table.error_table`
+    error_table: ErrorTable | Literal["auto"] = "auto"  # how options are scored; "auto" becomes what suits the pruners
     acknowledge: tuple[Literal["batch", "precision", "coverage", "ambiguity"], ...] = ()
     # by profile: the calibration its prices are taken under, None for none; what is absent is filled at submission
     calibrations: Mapping[str, str | None] = field(default_factory=dict)
@@ -112,6 +112,8 @@ class SearchSpec:
         within("/width", self.width, 1, 64)
         within("/threads", self.threads, 1, 256)
         within("/seed", self.seed, 0, 2**31 - 1)
+        if self.error_table == "auto":
+            object.__setattr__(self, "error_table", "reconstructed" if RECONSTRUCT & {*self.pruners} else "oneshot")
         known("/error_table", (self.error_table,), ErrorTable)
         if self.error_table == "curvature" and self.task.kind != "classification":
             reason = "curvature is taken of one answer a sample among classes: use oneshot, or one of the other priors"

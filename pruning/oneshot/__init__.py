@@ -77,8 +77,10 @@ def solve_layers(
     settings, work = check_solver(spec, plan)
     solve, _ = SOLVERS[plan.pruner]
     by_parameter = {layer.parameter: (layer, pattern) for layer, pattern in work}
-    once = abreast and isinstance(net, GraphNet) and all(layer.calls == 1 for layer, _ in work)
-    seen = in_one_pass(net, by_parameter, batches) if once and work else _a_pass_each(net, by_parameter, batches)
+    if work and abreast and isinstance(net, GraphNet) and all(layer.calls == 1 for layer, _ in work):
+        seen = in_one_pass(net, by_parameter, batches)
+    else:
+        seen = _a_pass_each(net, by_parameter, batches)
     for parameter, statistics in seen:
         layer, pattern = by_parameter[parameter]
         weight = find_tensor(net, parameter)

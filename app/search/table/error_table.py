@@ -111,11 +111,12 @@ def least_passes(problem: Problem, space: Space) -> int:
     if how == "prior" or how in AT_ONCE:
         return samples * AT_ONCE.get(how, 0)
     strongest = sum(len(anchors([option.patterns for option in unit.options])) for unit in space.units)
-    return samples * (strongest + ceil(strongest / OPTIONS_A_TASK))
+    each = 2 if how == "reconstructed" else 1  # dense, and to see inputs
+    return samples * (strongest + each * ceil(strongest / OPTIONS_A_TASK))
 
 
 def forwards(options: Sequence[Sequence[object]], how: str) -> int:
-    """How often one scoring task forwards its samples: dense, each option, and each unit's inputs if it solves.
+    """How often one scoring task forwards its samples: dense, each option, and once to see inputs if it solves.
 
     A backward pass counts twice.
     """
@@ -123,7 +124,7 @@ def forwards(options: Sequence[Sequence[object]], how: str) -> int:
         return 0
     if how in AT_ONCE:
         return AT_ONCE[how]
-    return 1 + sum(map(len, options)) + (len(options) if how == "reconstructed" else 0)
+    return 1 + sum(map(len, options)) + (how == "reconstructed")
 
 
 @dataclass(kw_only=True)

@@ -68,12 +68,12 @@ class Scorer:
         pieces = Pieces(net=self.net, spec=self.spec, batches=self.batches)
         total, done = sum(map(len, units)), 0
         errors: list[list[float]] = []
-        for options in units:
-            plans = [PruningPlan(pruner="magnitude", patterns=dict(option)) for option in options]
-            if self.refit:
-                pieces.look(plans)
+        plans = [[PruningPlan(pruner="magnitude", patterns=dict(option)) for option in options] for options in units]
+        if self.refit:
+            pieces.look([plan for of_unit in plans for plan in of_unit])
+        for of_unit in plans:
             errors.append([])
-            for plan in plans:
+            for plan in of_unit:
                 with self._applied(plan, pieces) as pruned:
                     errors[-1].append(divergence(pruned, self.batches, dense, self.judge))
                 done += 1

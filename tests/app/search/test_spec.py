@@ -1,10 +1,12 @@
 """Wrong searches cannot be built, and say where they are wrong; right ones survive JSON."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from app.search.pruners import PrunerName
 from app.search.spec import Limit, Post, Recovery, SearchSpec, SpecError, Task
 from pruning.plan import DKM, Int8
 
@@ -125,3 +127,19 @@ def test_post_steps_are_those_of_plans() -> None:
 def test_unknown_keys_are_refused() -> None:
     with pytest.raises(TypeError):
         SearchSpec.from_json(SearchSpec(**LEAST).to_json() | {"flavour": 1})
+
+
+@pytest.mark.parametrize(
+    ("pruners", "table"),
+    [
+        (("magnitude", "pdp"), "oneshot"),
+        (("magnitude", "wanda"), "oneshot"),
+        (("magnitude", "sparsegpt"), "reconstructed"),
+        (("obc", "pdp"), "reconstructed"),
+    ],
+)
+def test_the_error_table_suits_the_pruners_and_is_kept_by_name(pruners: tuple[PrunerName, ...], table: str) -> None:
+    spec = SearchSpec(model="m", dataset="d", profiles=("p",), pruners=pruners)
+    assert spec.error_table == table and spec.to_json()["error_table"] == table
+    assert SearchSpec.from_json(spec.to_json()) == spec
+    assert replace(spec, error_table="prior").error_table == "prior"

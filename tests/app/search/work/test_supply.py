@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from app.search.errors import SearchFailed
+from app.search.evaluation import evaluate as evaluating
 from app.search.evaluation.evaluate import Assignment, Setting, evaluate
 from app.search.events import SearchEnded
 from app.search.executor import Task
@@ -20,6 +21,7 @@ from app.search.table.completion import anchors
 from app.search.table.error_table import AT_ONCE, forwards, least_passes
 from app.search.tasks import TASKS
 from app.search.trial import Trial
+from app.search.work import supply
 from app.search.work.spending import Purse
 from app.search.work.supply import Supply, trained
 from pruning.convert import convert
@@ -119,6 +121,26 @@ def test_the_prediction_is_the_count(worlds: dict[bool, World], case: str, norma
     assert purse.planned(plan, steps).sample_passes == counted
     measured = {name: size for name, size in world.supply.samples.items() if name in ("validation", "test")}
     assert replace(purse, supply=Supply(samples=measured)).planned(plan, steps).sample_passes >= counted
+
+
+def test_of_many_samples_a_solver_takes_a_pass_a_layer(
+    worlds: dict[bool, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, world = PruningPlan(pruner="sparsegpt", patterns=BOTH), worlds[False]
+    few = world.counted(SPEC, plan, 0)
+    size = min(SPEC.calibration_samples, world.supply.samples["calibration"])
+    monkeypatch.setattr(supply, "SOLVED_ABREAST", size - 1)
+    monkeypatch.setattr(evaluating, "SOLVED_ABREAST", size - 1)
+    assert world.counted(SPEC, plan, 0) == few + size  # two layers
+    assert world.supply.passes(SPEC, plan, 0) == 2 * size
+
+
+def test_a_weight_read_twice_makes_it_a_pass_a_layer() -> None:
+    plan = PruningPlan(pruner="sparsegpt", patterns=BOTH)
+    once = Supply(samples={"calibration": 40}, statistics=False, read_once=frozenset({"stem", "head"}))
+    assert once.passes(SPEC, plan, 0) == 40
+    assert replace(once, read_once=frozenset({"head"})).passes(SPEC, plan, 0) == 80
+    assert once.passes(SPEC, replace(plan, patterns={"stem": Dense(), "head": Dense()}), 0) == 0
 
 
 def test_statistics_are_of_whole_batches_and_no_more_than_sixteen() -> None:
