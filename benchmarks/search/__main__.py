@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=int, help="recoveries a run, or evaluations on tables")
     parser.add_argument("--steps", type=int, help="of a recovery")
     parser.add_argument("--recovery-seeds", type=int, default=3, help="of the plans compared at the bands")
-    parser.add_argument("--device", default=Scale.device, help="of the catalogue; its prices are analytical")
+    parser.add_argument("--device", help="of the catalogue; its prices are analytical")
     parser.add_argument("--precision", default=Scale.precision)
     parser.add_argument("--calibration", type=int, help="samples of the error table and of one-shot losses")
     return parser
@@ -76,7 +76,7 @@ def _problems(chosen: argparse.Namespace) -> Iterator[tuple[Problem, Kind, int]]
         steps=chosen.steps if chosen.steps is not None else scale.steps,
         recoveries=chosen.budget or scale.recoveries,
         calibration=chosen.calibration or scale.calibration,
-        device=chosen.device,
+        device=chosen.device or scale.device,
         precision=chosen.precision,
         recovery_seeds=tuple(range(chosen.recovery_seeds)),
     )

@@ -42,7 +42,7 @@ class Scale:
 
 
 SCALES = {
-    "digits": Scale(steps=60, recoveries=30, calibration=128),
+    "digits": Scale(steps=20, recoveries=20, calibration=128, device="arm-ethos-u85-256"),
     "resnet20": Scale(steps=40, recoveries=18, calibration=128),
 }
 
