@@ -8,7 +8,7 @@ bit.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from statistics import median
@@ -54,25 +54,25 @@ def main() -> None:
     )
 
 
-def _seconds(net: GraphNet, spec: ModelSpec, batches: list[Batch], abreast: bool) -> float:
+def _seconds(net: GraphNet, spec: ModelSpec, batches: Sequence[Batch], abreast: bool) -> float:
     begun = time.process_time()
     _solved(net, spec, batches, abreast)
     return time.process_time() - begun
 
 
-def _solved(net: GraphNet, spec: ModelSpec, batches: list[Batch], abreast: bool) -> GraphNet:
+def _solved(net: GraphNet, spec: ModelSpec, batches: Sequence[Batch], abreast: bool) -> GraphNet:
     found = deepcopy(net)
     for _ in _layers(found, spec, batches, abreast):
         pass
     return found
 
 
-def _layers(net: GraphNet, spec: ModelSpec, batches: list[Batch], abreast: bool) -> Iterator[object]:
+def _layers(net: GraphNet, spec: ModelSpec, batches: Sequence[Batch], abreast: bool) -> Iterator[object]:
     patterns = {layer.name: Unstructured(0.5) for layer in spec.layers if layer.op in OPS}
     return solve_layers(net, spec, PruningPlan(pruner="sparsegpt", patterns=patterns), batches, abreast=abreast)
 
 
-def _peak_bytes(net: GraphNet, spec: ModelSpec, batches: list[Batch], abreast: bool) -> int:
+def _peak_bytes(net: GraphNet, spec: ModelSpec, batches: Sequence[Batch], abreast: bool) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         _solved(net, spec, batches, abreast)
     level = peak = 0
