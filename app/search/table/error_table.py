@@ -31,7 +31,7 @@ from app.search.table.memory import option_key
 from app.search.trial import Failure
 from app.search.work.follow import Ended, Problem, follow, payload_of
 
-RULE = 2  # raise it when the meaning of an option's error changes: what is stored is then not found any more
+RULE = 3  # raise it when the meaning of an option's error changes: what is stored is then not found any more
 OPTIONS_A_TASK = 40
 AT_ONCE: Mapping[str, int] = {"spdy": 0, "hill": 0, "owl": 1, "curvature": 3}  # sample-passes of a whole table
 TABLE_SHARE = 0.5  # of the sample-passes a search may take; the strongest of every family are measured anyway

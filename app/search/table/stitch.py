@@ -4,8 +4,9 @@ What a weight becomes depends on its own layer's pattern and on the channels tha
 else of the plan: so that is its key. Layers without channel patterns around them are kept once per (layer, option).
 
 With calibration batches the weights that are left are solved anew, each layer by least squares on what it sees in the
-dense net: AdaPrune (arXiv 2102.08124), with the exact solution in place of its Adam steps. Layers whose inputs nobody
-sees (`pruning.calibrate`), and those that would take more than `MOST_WORK`, keep their masked weights.
+dense net: AdaPrune (arXiv 2102.08124), with the exact solution in place of its Adam steps. Where that would take more
+than `MOST_WORK`, single zeros and N:M are SparseGPT's, mask and weights, which cost less. Layers whose inputs nobody
+sees (`pruning.calibrate`), and those beyond that work too, keep their masked weights.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,13 +24,14 @@ from pruning.calibrate import LayerStatistics, collect
 from pruning.feed import Batch
 from pruning.layers import LayerSpec, ModelSpec
 from pruning.masked import find_tensor
-from pruning.oneshot import OPS
+from pruning.oneshot import OPS, sparsegpt
 from pruning.oneshot.refit import least_squares
-from pruning.patterns import Channel, Dense
+from pruning.oneshot.sparsegpt import SparseGPTSettings
+from pruning.patterns import NM, Channel, Dense, Unstructured
 from pruning.plan import PruningPlan
 from pruning.plan_masks import masked_weights, shared_masks
 
-MOST_WORK = 10**12  # rows x columns³
+MOST_WORK = 10**12  # multiply-adds for one option of one layer
 _DAMPING = 0.01  # of the mean diagonal of H, as SparseGPT and OBC have it
 
 
@@ -124,9 +126,28 @@ class Pieces:
         masked.advance([(mask, dense)], 1.0)
         pruned = mask(dense).detach().clone()
         seen = self._seen.get(parameter)
-        return pruned if seen is None else least_squares(dense, pruned, seen, _DAMPING)
+        if seen is None:
+            return pruned
+        layer = next(layer for layer in self.spec.layers if layer.parameter == parameter)
+        pattern, alone = part.pattern(layer.name), len(part.patterns) == 1
+        if _least_squares_work(layer) <= MOST_WORK:
+            pruned = least_squares(dense, pruned, seen, _DAMPING)
+        elif alone and isinstance(pattern, Unstructured | NM):
+            pruned = sparsegpt.solve(dense, seen, pattern, SparseGPTSettings(damping=_DAMPING))
+        return pruned
 
 
 def _solvable(layer: LayerSpec) -> bool:
-    columns = layer.in_channels // layer.groups * prod(layer.kernel)
-    return layer.op in OPS and layer.out_channels * columns**3 <= MOST_WORK
+    return layer.op in OPS and min(_least_squares_work(layer), _sparsegpt_work(layer)) <= MOST_WORK
+
+
+def _least_squares_work(layer: LayerSpec) -> int:
+    return layer.out_channels * _columns(layer) ** 3
+
+
+def _sparsegpt_work(layer: LayerSpec) -> int:
+    return _columns(layer) ** 2 * (layer.out_channels + _columns(layer))
+
+
+def _columns(layer: LayerSpec) -> int:
+    return layer.in_channels // layer.groups * prod(layer.kernel)

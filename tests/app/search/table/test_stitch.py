@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from app.search.table import stitch
 from app.search.table.stitch import Pieces, deciding, touched
 from pruning.apply import pruned_in_place
 from pruning.calibrate import collect
 from pruning.masked import find_tensor
+from pruning.oneshot import sparsegpt
 from pruning.oneshot.refit import least_squares
+from pruning.oneshot.sparsegpt import SparseGPTSettings
 from pruning.patterns import NM, Block, Channel, Kernel, Pattern, Unstructured
 from pruning.plan import PruningPlan
 from tests.pruning.small import SPEC, data, small
@@ -110,3 +113,28 @@ def test_pruners_and_settings_do_not_share_pieces() -> None:
     for pruner in ("magnitude", "pdp"):
         pieces.weights(PruningPlan(pruner=pruner, patterns={"head": Unstructured(0.6)}))
     assert len(pieces.kept) == 2
+
+
+def test_layers_too_large_for_least_squares_are_sparsegpts_and_larger_ones_keep_what_they_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = SPEC.layer("body")
+    columns = body.in_channels * 9
+    work = columns**2 * (body.out_channels + columns)
+    assert work < body.out_channels * columns**3
+    dense = find_tensor(small(), body.parameter).detach()
+    seen = collect(small(), [body.parameter], BATCHES)[body.parameter]
+    for most, solved in ((work, True), (work - 1, False)):
+        monkeypatch.setattr(stitch, "MOST_WORK", most)
+        for pattern in (Unstructured(0.5), NM(keep=2, group=4), Block(2, 2, 0.5)):
+            plan = PruningPlan(pruner="magnitude", patterns={"body": pattern})
+            found = Pieces(net=small(), spec=SPEC, batches=BATCHES).weights(plan)[body.parameter]
+            if solved and not isinstance(pattern, Block):
+                expected = sparsegpt.solve(dense, seen, pattern, SparseGPTSettings())
+            else:
+                expected = PLAIN.weights(plan)[body.parameter]
+            assert torch.equal(found, expected), (most, pattern)
+    both = PruningPlan(pruner="magnitude", patterns={"stem": Channel(0.5), "body": Unstructured(0.5)})
+    monkeypatch.setattr(stitch, "MOST_WORK", work)
+    kept = Pieces(net=small(), spec=SPEC, batches=BATCHES).weights(both)[body.parameter]
+    assert torch.equal(kept, PLAIN.weights(both)[body.parameter]), "channels are cut out of it as well"
