@@ -124,7 +124,7 @@ class Pieces:
         mask = masked_weights(self.net, self.spec, part, shared_masks(self.net, self.spec, part))[parameter]
         dense = find_tensor(self.net, parameter).detach()
         masked.advance([(mask, dense)], 1.0)
-        pruned = mask(dense).detach().clone()
+        pruned: Tensor = mask(dense).detach().clone()
         seen = self._seen.get(parameter)
         if seen is None:
             return pruned
