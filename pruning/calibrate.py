@@ -8,7 +8,7 @@ Inputs are caught where they meet the weight, whatever module or graph leads the
 every convolution and linear of the pass and picks those that read a named parameter. No activation is kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -112,12 +112,13 @@ def collect(
 
 def in_one_pass(
     net: GraphNet, parameters: Iterable[str], batches: Iterable[Batch]
-) -> Iterator[tuple[str, LayerStatistics]]:
+) -> Generator[tuple[str, LayerStatistics]]:
     """The statistics of one weight after another, each on the net as the caller has made it by then.
 
     All batches go through the graph in step and stop where a named weight is read; what the caller makes of it there
-    is what they go on with. So it is one pass in all, and finds what a pass of `collect` for every weight would find.
-    Memory is that of all batches' activations. For weights that are read once; in the order of their readings.
+    is what they go on with. So it is one pass in all, and finds what a pass of `collect` for every weight would find as
+    long as nothing but one convolution or linear reads a weight. Memory is that of all batches' activations. Weights
+    come in the order of their readings; the net is in evaluation mode until the last.
 
     Raises:
         CalibrationError: as `collect`.
@@ -133,9 +134,12 @@ def in_one_pass(
             seen = [dict(zip(_ARGUMENTS, call.arguments(values, False), strict=False)) for values in abreast]
             if name := waiting.pop(id(seen[0]["weight"]), ""):
                 found = _Sums(seen[0]["weight"], hessian=True)
-                for arguments in seen:
-                    found.add(arguments)
+                with torch.no_grad():
+                    for arguments in seen:
+                        found.add(arguments)
                 yield name, found.statistics(name)
+            if not waiting:
+                return  # what comes after the last of them needs no running
     for name in waiting.values():
         raise CalibrationError(_unread(name))
 

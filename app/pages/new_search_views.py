@@ -29,7 +29,8 @@ from app.store.errors import NotFound
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _SPEC = TypeAdapter(SearchSpec)
-_DEFAULTS = typed_of(SearchSpec(model="", dataset="", profiles=("",)).to_json() | {"profiles": []})
+_OPEN = {"profiles": [], "error_table": "auto"}  # a spec resolves it for its pruners, which are yet to be chosen
+_DEFAULTS = typed_of(SearchSpec(model="", dataset="", profiles=("",)).to_json() | _OPEN)
 _MOST = 100  # of each kind that can be chosen from
 Listed = TypeVar("Listed", ModelSummary, DatasetOut, ProfileSummary)
 _Key = Annotated[str, Query(max_length=64, pattern=r"^[!-~]*$")]

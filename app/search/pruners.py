@@ -35,7 +35,8 @@ SOLVED_OPS = frozenset({"conv1d", "conv2d", "linear"})  # layers whose weights' 
 SOLVED_ABREAST = 512  # calibration samples that go through a net together to be solved on; of more, a pass a layer
 OBC_LIMIT = 10**12  # rows x columns³
 RECONSTRUCT: frozenset[PrunerName] = frozenset({"sparsegpt", "obc"})  # the weights that stay make up for the others
-_FOR_MUCH_KEPT: Mapping[PrunerName, float] = {"obc": 1 / 4, "sparsegpt": 1 / 4, "magnitude": 1 / 3}  # least share kept
+MUCH_KEPT = 1 / 3
+_FOR_MUCH_KEPT: Mapping[PrunerName, float] = {"obc": 1 / 4, "sparsegpt": 1 / 4, "magnitude": MUCH_KEPT}  # how much
 _FOR_LITTLE_KEPT: tuple[PrunerName, ...] = ("pdp", "idp", "spartan", "dpp", "gmp", "magnitude")
 _WHOLE_UNITS: tuple[PatternKind, ...] = ("block", "kernel", "channel")
 REFUSES: Mapping[PrunerName, tuple[PatternKind, ...]] = {
@@ -72,7 +73,7 @@ def apt(pruners: Sequence[PrunerName], kept: float, *, trained: bool = True) -> 
     the solvers' weights lead however little is kept.
     """
     solid = [pruner for pruner, least in _FOR_MUCH_KEPT.items() if pruner in pruners and (kept >= least or not trained)]
-    if solid or not trained:
+    if solid or kept >= MUCH_KEPT or not trained:
         return next(iter(solid), pruners[0])
     learning = (pruner for pruner in pruners if pruner not in SOLVERS)
     return next((pruner for pruner in _FOR_LITTLE_KEPT if pruner in pruners), next(learning, pruners[0]))

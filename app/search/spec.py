@@ -69,7 +69,7 @@ class SearchSpec:
     seed: int = 0
     recovery: Recovery = field(default_factory=Recovery)
     calibration_samples: int = 256
-    error_table: ErrorTable | Literal["auto"] = "auto"  # how options are scored; "auto" becomes what suits the pruners
+    error_table: Literal[ErrorTable, "auto"] = "auto"  # how options are scored; "auto" becomes what suits `pruners`
     acknowledge: tuple[Literal["batch", "precision", "coverage", "ambiguity"], ...] = ()
     # by profile: the calibration its prices are taken under, None for none; what is absent is filled at submission
     calibrations: Mapping[str, str | None] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class SearchSpec:
         within("/seed", self.seed, 0, 2**31 - 1)
         if self.error_table == "auto":
             object.__setattr__(self, "error_table", "reconstructed" if RECONSTRUCT & {*self.pruners} else "oneshot")
-        known("/error_table", (self.error_table,), ErrorTable)
+        known("/error_table", (self.error_table,), Literal[ErrorTable, "auto"])
         if self.error_table == "curvature" and self.task.kind != "classification":
             reason = "curvature is taken of one answer a sample among classes: use oneshot, or one of the other priors"
             raise SpecError("/error_table", f"{reason}, for {self.task.kind}")

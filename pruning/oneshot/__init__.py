@@ -11,7 +11,8 @@ once. Any other module, and a graph that reads a pruned weight twice, takes one 
 function of weight, statistics, pattern and settings; a new one adds its file and its line here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,7 +69,7 @@ def solve_layers(
     """Prune `net` itself, a layer at a time in the specification's order. Batch norm is left alone.
 
     `batches` must be iterable more than once; their targets are not used. `abreast=False` takes a pass a layer in any
-    case, and the memory of one batch.
+    case, and the memory of one batch. Between layers the net may be in evaluation mode.
 
     Raises:
         PlanError: a plan that does not fit the model, or asks a solver for what it cannot do.
@@ -81,31 +82,32 @@ def solve_layers(
         seen = in_one_pass(net, by_parameter, batches)
     else:
         seen = _a_pass_each(net, by_parameter, batches)
-    for parameter, statistics in seen:
-        layer, pattern = by_parameter[parameter]
-        weight = find_tensor(net, parameter)
-        try:
-            solved = solve(weight, statistics, pattern, settings)
-            if settings.refit:
-                solved = refit.least_squares(weight, solved, statistics, settings.damping)
-        except PruningError as error:
-            raise type(error)(f"layer {layer.name!r}: {error}") from error
-        record = SolvedLayer(
-            name=layer.name,
-            pattern=str(pattern),
-            weights=weight.numel(),
-            zeros=int((solved == 0).sum()),
-            error=statistics.error(weight, solved),
-            samples=statistics.samples,
-        )
-        with torch.no_grad():
-            weight.copy_(solved)
-        yield record
+    with closing(seen):
+        for parameter, statistics in seen:
+            layer, pattern = by_parameter[parameter]
+            weight = find_tensor(net, parameter)
+            try:
+                solved = solve(weight, statistics, pattern, settings)
+                if settings.refit:
+                    solved = refit.least_squares(weight, solved, statistics, settings.damping)
+            except PruningError as error:
+                raise type(error)(f"layer {layer.name!r}: {error}") from error
+            record = SolvedLayer(
+                name=layer.name,
+                pattern=str(pattern),
+                weights=weight.numel(),
+                zeros=int((solved == 0).sum()),
+                error=statistics.error(weight, solved),
+                samples=statistics.samples,
+            )
+            with torch.no_grad():
+                weight.copy_(solved)
+            yield record
 
 
 def _a_pass_each(
     net: nn.Module, parameters: Iterable[str], batches: Iterable[Batch]
-) -> Iterator[tuple[str, LayerStatistics]]:
+) -> Generator[tuple[str, LayerStatistics]]:
     for parameter in parameters:
         yield parameter, collect(net, [parameter], batches)[parameter]
 

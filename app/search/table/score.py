@@ -2,7 +2,8 @@
 
 The error of an option is the mean divergence of the pruned model's answers from the dense model's, a sample, on
 calibration data, as the task's judge takes it (nats of KL for classes and tokens), with masks by magnitude and no
-recovery. `app.search.table.completion` makes a table of few of them. No error is below zero.
+recovery; with `refit`, with the weights that `app.search.table.stitch` solves. `app.search.table.completion` makes a
+table of few of them. No error is below zero.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -109,6 +109,16 @@ def test_every_field_of_the_spec_is_in_the_form(pages: Pages) -> None:
         assert set(PLAIN.to_json()[part]) == {field.path[1] for field in FIELDS if field.path[0] == part}
 
 
+def test_the_error_table_is_left_to_the_pruners_that_are_ticked(pages: Pages) -> None:
+    fields = Form(pages.html("/searches/new"), "new").fields
+    assert ("error_table", "auto") in fields
+    ticked = [("pruners", "sparsegpt"), ("model", "m"), ("dataset", "d"), ("profiles", "p")]
+    typed: dict[str, list[str]] = {}
+    for name, value in [*fields, *ticked]:
+        typed.setdefault(name, []).append(value)
+    assert TypeAdapter(SearchSpec).validate_python(body_of(typed)).error_table == "reconstructed"
+
+
 def test_the_form_of_a_search_starts_the_same_search(pages: Pages) -> None:
     first = pages.running(name="first", trials=7, limits=(Limit(profile=pages.world.profile, share=0.5),))
     form = Form(pages.html(f"/searches/new?like={first}"), "new")

@@ -58,6 +58,7 @@ def test_where_much_is_kept_a_solver_begins_and_where_little_is_a_pruner_that_tr
     among: tuple[PrunerName, ...] = ("magnitude", "pdp", "sparsegpt")
     assert [apt(among, kept) for kept in (1.0, 0.3, 0.2, 0.02)] == ["sparsegpt", "sparsegpt", "pdp", "pdp"]
     assert [apt(("magnitude", "pdp"), kept) for kept in (0.5, 0.3)] == ["magnitude", "pdp"]
+    assert apt(("rigl", "pdp"), 0.9) == "rigl"
     assert apt(("movement",), 0.5) == apt(("movement",), 0.1) == "movement"
     assert apt(("sparsegpt", "rigl"), 0.1) == apt(("wanda", "rigl", "str"), 0.1) == "rigl", "any that trains"
     assert apt(("wanda", "sparsegpt"), 0.1) == "wanda", "none that trains"

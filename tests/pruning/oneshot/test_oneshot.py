@@ -1,6 +1,7 @@
 """The front of the layer solvers: whole nets, sequential, verified; and the order of the methods."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from pruning.apply import Pruned, prune
 from pruning.calibrate import collect, in_one_pass
+from pruning.calls import Call
 from pruning.errors import CalibrationError, PlanError
 from pruning.graphnet import GraphNet
 from pruning.layers import ModelSpec
@@ -213,4 +215,35 @@ def test_a_graph_without_batches_or_readers_is_refused(tmp_path: Path) -> None:
     bias = next(p.id for p in net.document.parameters if p.name == "head.bias")
     with pytest.raises(CalibrationError, match=f"no convolution or linear read '{bias}'"):
         list(in_one_pass(net, [bias], [(torch.randn(2, 4), None)]))
-    assert not net.training
+    net.train()
+    walk = in_one_pass(net, [bias], [(torch.randn(2, 4), None)])
+    with pytest.raises(CalibrationError):
+        next(walk)
+    assert net.training
+
+
+def test_a_solve_that_fails_or_is_left_puts_the_net_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = load_net(small(), (data()[0][0],), tmp_path).train()
+    spec = trace(net)
+    asked = zeros_everywhere(spec, "wanda")
+    with closing(solve_layers(net, spec, asked, data())) as left:
+        next(left)
+        assert not net.training
+    assert net.training
+
+    def fails(*_: object) -> Tensor:
+        raise CalibrationError("no")
+
+    monkeypatch.setitem(SOLVERS, "wanda", (fails, SOLVERS["wanda"][1]))
+    with pytest.raises(CalibrationError) as kept:
+        list(solve_layers(net, spec, asked, data()))
+    assert net.training and kept.value.__traceback__ is not None
+
+
+def test_nothing_is_run_behind_the_last_layer_that_is_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = load_net(small(), (data()[0][0],), tmp_path)
+    spec, ran = trace(net), []
+    run = Call.run
+    monkeypatch.setattr(Call, "run", lambda call, *rest: ran.append(call.node.id) or run(call, *rest))
+    list(solve_layers(net, spec, PruningPlan(pruner="wanda", patterns={"stem": Unstructured(0.5)}), data()))
+    assert not ran, "the first layer reads the input"
