@@ -138,8 +138,8 @@ def test_a_kind_without_a_function_fails(executor: Executor) -> None:
 
 
 def test_cancel_ends_a_task_once_and_ignores_strangers(executor: Executor, tmp_path: Path) -> None:
-    waits = {"seconds": 0.3, "pids": str(tmp_path / "pids")}
     for i in range(2):
+        waits = {"seconds": 0.3, "pids": str(tmp_path / f"pids{i}")}  # a file each: both may be written at once
         executor.submit(Task(id=f"first/{i}", kind="profile", payload=waits))
     executor.submit(double(1))
     executor.cancel("double/1")
