@@ -12,7 +12,7 @@ from app.jobs.lease import Session
 from app.search.events import Phase
 from app.search.run import Problem
 from app.search.spec import SearchSpec
-from app.search.table.error_table import RULE, RULES, error_key
+from app.search.table.error_table import error_key, rule
 from app.search.trial import Failure
 from app.search.work.supply import Supply
 from app.store import calibrations, datasets, models, profiles
@@ -118,7 +118,7 @@ def score_key(search: SearchRecord, parts: Parts) -> str:
     A table that began with what other models lost is its search's own.
     """
     asked = {
-        "rule": RULES.get(search.spec.get("error_table", ""), RULE),
+        "rule": rule(search.spec.get("error_table", "")),
         "graph": parts.model.graph_digest,
         "weights": parts.model.weights_digest,
         "data": parts.dataset.arrays_digest,

@@ -130,10 +130,8 @@ def _trained(tried: Tried, folder: Path, data: Dataset) -> GraphNet:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(tried.seed)
             net = tried.build()
-        batches, config = (
-            Feed(data, "train", Task()).shuffled(64, tried.seed),
-            RecoveryConfig(steps=200, learning_rate=0.1),
-        )
+        batches = Feed(data, "train", Task()).shuffled(64, tried.seed)
+        config = RecoveryConfig(steps=200, learning_rate=0.1)
         for _ in recover(net, batches, config, nn.functional.cross_entropy, tried.seed):
             pass
         source = folder.with_suffix(".pt2")

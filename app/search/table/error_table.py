@@ -31,12 +31,14 @@ from app.search.table.memory import option_key
 from app.search.trial import Failure
 from app.search.work.follow import Ended, Problem, follow, payload_of
 
-# raised where the meaning of an option's error changes: what is stored is then not found any more
-RULES: Mapping[str, int] = {"reconstructed": 3}
-RULE = 2  # of all others
 OPTIONS_A_TASK = 40
 AT_ONCE: Mapping[str, int] = {"spdy": 0, "hill": 0, "owl": 1, "curvature": 3}  # sample-passes of a whole table
 TABLE_SHARE = 0.5  # of the sample-passes a search may take; the strongest of every family are measured anyway
+
+
+def rule(how: str) -> int:
+    """Raised where the meaning of an option's error changes: what is stored is then not found any more."""
+    return 3 if how == "reconstructed" else 2
 
 
 def error_key(spec: SearchSpec, digests: Mapping[str, str]) -> str:
@@ -47,7 +49,7 @@ def error_key(spec: SearchSpec, digests: Mapping[str, str]) -> str:
         digests: sha256 of "graph", "weights" and "data".
     """
     asked = {
-        "rule": RULES.get(spec.error_table, RULE),
+        "rule": rule(spec.error_table),
         "digests": dict(digests),
         "task": [spec.task.kind, spec.task.output, spec.task.classes, spec.task.mean, spec.task.std],
         "how": spec.error_table,
